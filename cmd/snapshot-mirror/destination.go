@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/snapshot-mirror/snapshot-mirror/config"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
+)
+
+// destination is a store that can say whether it works at all.
+type destination interface {
+	mirror.Store
+	Check(context.Context) error
+}
+
+// openDestination opens what --to names and sees that it works. The caller calls close.
+func (a *app) openDestination(d config.Destination, concurrency int, readOnly bool) (_ destination, close func() error, _ error) {
+	var dest destination
+	var closer io.Closer = nothing{}
+	if d.To.Bucket == "" {
+		dir, err := store.OpenDir(d.To.Dir, readOnly)
+		if err != nil {
+			return nil, nil, err
+		}
+		dest, closer = dir, dir
+	} else {
+		s3, err := a.openS3(d, concurrency)
+		if err != nil {
+			return nil, nil, err
+		}
+		dest = s3
+	}
+	if err := dest.Check(a.ctx); err != nil {
+		_ = closer.Close()
+		return nil, nil, err
+	}
+	return dest, closer.Close, nil
+}
+
+func (a *app) openS3(d config.Destination, concurrency int) (*store.S3, error) {
+	aws, err := config.LoadAWS(a.lookup)
+	if err != nil {
+		return nil, usageError(err, "set both, or neither to use shared credentials or a role")
+	}
+	endpoint, region := aws.Endpoint, aws.Region
+	if d.S3Endpoint != "" {
+		endpoint = d.S3Endpoint
+	}
+	if d.S3Region != "" {
+		region = d.S3Region
+	}
+	s3, err := store.NewS3(store.S3Options{
+		Bucket: d.To.Bucket, Prefix: d.To.Prefix, Endpoint: endpoint, Region: region, Addressing: d.S3Addressing,
+		Credentials: store.S3Credentials{
+			AccessKeyID: aws.AccessKeyID, SecretAccessKey: aws.SecretAccessKey.Reveal(), SessionToken: aws.SessionToken.Reveal(),
+			Profile: aws.Profile, File: aws.SharedConfig,
+		},
+		Concurrency: concurrency, AppName: "snapshot-mirror", AppVersion: version(),
+	})
+	if err != nil {
+		return nil, usageError(err, "check --to and --s3-endpoint (or AWS_ENDPOINT_URL_S3), e.g. --s3-endpoint http://127.0.0.1:9000")
+	}
+	return s3, nil
+}
+
+type nothing struct{}
+
+func (nothing) Close() error { return nil }

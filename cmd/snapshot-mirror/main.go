@@ -1,0 +1,198 @@
+// Command snapshot-mirror copies the snapshots that Tencent Cloud VOD announces into your own bucket, each proven whole.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/snapshot-mirror/snapshot-mirror/config"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal ends the work in good order; from then on, another one kills.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes. The README's table is tested against them.
+const (
+	exitOK          = 0
+	exitCannotRun   = 1 // destination down, disk full
+	exitUsage       = 2 // usage or settings
+	exitFailed      = 3 // finished, but some snapshots failed or some input was malformed
+	exitInterrupted = 130
+)
+
+// exitError ends the program with a code. Err is printed unless it is nil, and so is what to do about it.
+type exitError struct {
+	code int
+	err  error
+	hint string
+}
+
+func (e *exitError) Error() string { return fmt.Sprint(e.err) }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(err error, hint string) error { return &exitError{exitUsage, err, hint} }
+
+// cli is the command line; the settings are config's.
+type cli struct {
+	config.General
+	Backfill backfillCommand `cmd:"" help:"Mirror the snapshots that event files announce, then exit."`
+	Demo     demoCommand     `cmd:"" help:"Show the whole thing on this machine: an image origin, events, a folder of pictures."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+// app is what commands get from main.
+type app struct {
+	ctx            context.Context // done at the first signal: begin nothing more
+	lookup         func(string) string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	logTo          *switchWriter // where log writes
+}
+
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c cli
+	helped := false
+	parser, err := kong.New(&c,
+		kong.Name("snapshot-mirror"),
+		kong.Description("Copies the snapshots that Tencent Cloud VOD announces into your own bucket or directory, each proven whole.\n\n"+
+			"Every setting is a flag, an environment variable SNAPSHOT_MIRROR_<FLAG> and a key of the --config file."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+	)
+	if err != nil {
+		return report(stderr, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parse(parser, &c, args, environ)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		return report(stderr, usageError(err, "see "+helpFor(parser, args)))
+	}
+	a := &app{ctx: ctx, lookup: lookupIn(environ), stdin: stdin, stdout: stdout, stderr: stderr, logTo: &switchWriter{w: stderr}}
+	a.log = newLog(c.General, a.logTo)
+	return report(stderr, parsed.Run(a))
+}
+
+// parse reads flags, environment and file. The environment and the file are read whatever the command, so that a wrong name is
+// always told.
+func parse(parser *kong.Kong, c *cli, args, environ []string) (*kong.Context, error) {
+	trace, err := kong.Trace(parser, args)
+	if err != nil {
+		return nil, err
+	}
+	filename := ""
+	for _, f := range trace.Flags() {
+		if value, ok := trace.FlagValue(f).(string); ok && f.Name == "config" {
+			filename = value
+		}
+	}
+	sources, err := config.Load(parser.Model, environ, filename)
+	if err != nil {
+		return nil, err
+	}
+	if err := kong.Resolvers(sources).Apply(parser); err != nil {
+		return nil, err
+	}
+	return parser.Parse(args)
+}
+
+// helpFor names the help that fits the command that was tried.
+func helpFor(parser *kong.Kong, args []string) string {
+	for _, command := range parser.Model.Children {
+		if len(args) > 0 && args[0] == command.Name {
+			return "snapshot-mirror " + command.Name + " --help"
+		}
+	}
+	return "snapshot-mirror --help"
+}
+
+// report prints the error that ends the program, and gives its exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code, hint := exitCannotRun, ""
+	if e, ok := errors.AsType[*exitError](err); ok {
+		code, hint = e.code, e.hint
+		if e.err == nil {
+			return code
+		}
+	}
+	if e, ok := errors.AsType[*store.Error](err); ok && hint == "" {
+		hint = e.Hint
+	}
+	fmt.Fprintf(stderr, "snapshot-mirror: error: %s\n", oneLine(err.Error()))
+	if hint != "" {
+		fmt.Fprintf(stderr, "snapshot-mirror: hint: %s\n", hint)
+	}
+	return code
+}
+
+// oneLine keeps control characters in a stranger's text away from the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || (r >= 0x7f && r < 0xa0) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func lookupIn(environ []string) func(string) string {
+	values := make(map[string]string, len(environ))
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	return func(name string) string { return values[name] }
+}
+
+// newLog makes the program's one logger.
+func newLog(g config.General, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(g.LogLevel)) // an enum of the settings
+	options := &slog.HandlerOptions{Level: level}
+	if g.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// switchWriter lets log lines go above the progress bar while there is one.
+type switchWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *switchWriter) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
+}
+
+func (s *switchWriter) to(w io.Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.w = w
+}

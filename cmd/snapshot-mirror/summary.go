@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
+)
+
+// summary counts results by outcome and reason.
+type summary struct {
+	stats    *intake.Stats
+	begin    time.Time
+	outcomes map[mirror.Outcome]int64
+	reasons  map[mirror.Reason]int64
+	bytes    int64
+	repeated int64 // mirrored, but not at the first attempt
+}
+
+func newSummary(stats *intake.Stats) *summary {
+	return &summary{stats: stats, begin: time.Now(), outcomes: map[mirror.Outcome]int64{}, reasons: map[mirror.Reason]int64{}}
+}
+
+func (s *summary) add(r mirror.Result) {
+	s.outcomes[r.Outcome]++
+	s.bytes += r.Bytes
+	switch {
+	case r.Outcome == mirror.Failed:
+		s.reasons[r.Reason]++
+	case r.Attempts > 1:
+		s.repeated++
+	}
+}
+
+func (s *summary) failed() int64 { return s.outcomes[mirror.Failed] }
+
+func (c *backfillCommand) summaryTo(a *app) io.Writer {
+	if c.JSON {
+		return a.stderr
+	}
+	return a.stdout
+}
+
+// print writes what became of everything that was read. An error of standard output is not worth another exit code.
+func (s *summary) print(w io.Writer, destination string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(what string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t%s\n", what, n, note) }
+	elapsed := time.Since(s.begin)
+	row("mirrored", s.outcomes[mirror.Mirrored], fmt.Sprintf("%s to %s in %s", humanize.IBytes(uint64(s.bytes)), destination, elapsed.Round(time.Millisecond)))
+	if s.repeated > 0 {
+		row("  after a retry", s.repeated, "")
+	}
+	row("skipped", s.outcomes[mirror.Skipped], "already there")
+	if n := s.outcomes[mirror.WouldMirror]; n > 0 {
+		row("would mirror", n, "dry run: nothing was fetched or stored")
+	}
+	row("failed", s.failed(), "")
+	for _, info := range mirror.Reasons {
+		if n := s.reasons[info.Reason]; n > 0 {
+			row("  "+string(info.Reason), n, info.Meaning)
+		}
+	}
+	if n := s.stats.Announced.Load(); n > 0 {
+		row("announced as failed by VOD", n, "there is no picture to fetch")
+	}
+	note := ""
+	if n := s.stats.Foreign.Load(); n > 0 {
+		note = fmt.Sprintf("%d of types that announce no snapshots", n)
+	}
+	row("events", s.stats.Events.Load(), note)
+	if n := s.stats.Malformed.Load(); n > 0 {
+		row("malformed", n, "pieces of input that were passed over")
+	}
+	_ = t.Flush()
+}

@@ -1,0 +1,132 @@
+// Package config is every setting of snapshot-mirror in one struct, and how settings are read: a flag before an environment
+// variable SNAPSHOT_MIRROR_<FLAG> before a key of a YAML file before the default. All three have the flag's name.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Settings is the reference: each field's tags are its flag's help, default and allowed values, and the README's table is
+// generated from them. Commands embed the groups that they need.
+type Settings struct {
+	General
+	Destination
+	Source
+	Backfill
+}
+
+// General settings belong to every command.
+type General struct {
+	Config    string `help:"Read settings from this YAML file: keys are the names of flags." placeholder:"FILE" group:"General"`
+	LogLevel  string `help:"Log messages from this level on: ${enum}." enum:"debug,info,warn,error" default:"info" group:"General"`
+	LogFormat string `help:"Log format: ${enum}." enum:"text,json" default:"text" group:"General"`
+}
+
+// Destination says where pictures go.
+type Destination struct {
+	To           Location `help:"Where pictures go: s3://BUCKET[/PREFIX] or a directory." default:"./mirrored" placeholder:"DEST" group:"Destination"`
+	KeyTemplate  string   `help:"Object key, made of {file_id}, {time_offset} (ms), {definition}, {task_id} and {ext}." default:"{file_id}/{time_offset}" group:"Destination"`
+	S3Endpoint   string   `help:"S3 service as http(s)://HOST[:PORT]. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's own." placeholder:"URL" group:"Destination"`
+	S3Region     string   `help:"S3 region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." placeholder:"REGION" group:"Destination"`
+	S3Addressing string   `help:"Bucket in the path or in the host name: ${enum}." enum:"auto,path,virtual" default:"auto" group:"Destination"`
+}
+
+// Source says how pictures are fetched.
+type Source struct {
+	Concurrency         int           `help:"Snapshots worked on at once." default:"32" group:"Source"`
+	MaxImageSize        Size          `help:"Largest picture; a larger one fails." default:"64MiB" group:"Source"`
+	BytesInFlight       Size          `help:"Memory for pictures, all together." default:"256MiB" group:"Source"`
+	SourceRetries       int           `help:"Repeat a fetch that failed for a passing reason this often, within seconds." default:"2" group:"Source"`
+	IdleTimeout         time.Duration `help:"Give up a fetch on which no byte moves for this long." default:"15s" group:"Source"`
+	AllowPrivateSources bool          `help:"Fetch from addresses that are not public and from any port too. For tests and private origins." group:"Source"`
+}
+
+// Validate is called when all settings are read.
+func (s Source) Validate() error {
+	switch {
+	case s.Concurrency < 1 || s.Concurrency > 4096:
+		return fmt.Errorf("--concurrency is %d, it must be 1 to 4096", s.Concurrency)
+	case s.SourceRetries < 0 || s.SourceRetries > 20:
+		return fmt.Errorf("--source-retries is %d, it must be 0 to 20", s.SourceRetries)
+	case s.MaxImageSize < 1 || s.MaxImageSize > 1<<30:
+		return fmt.Errorf("--max-image-size is %s, it must be 1 B to 1 GiB", s.MaxImageSize)
+	case s.BytesInFlight < s.MaxImageSize:
+		return fmt.Errorf("--bytes-in-flight is %s, less than --max-image-size, %s: no picture of that size could be fetched", s.BytesInFlight, s.MaxImageSize)
+	case s.IdleTimeout < 100*time.Millisecond:
+		return fmt.Errorf("--idle-timeout is %s, it must be 100ms or more", s.IdleTimeout)
+	}
+	return nil
+}
+
+// Backfill settings are those of the command.
+type Backfill struct {
+	Report   string `help:"Write a line of JSON for each snapshot to this file: what became of it, and why." placeholder:"FILE" group:"Backfill"`
+	Failed   string `help:"Write the snapshots that failed to this file, as events that backfill reads." placeholder:"FILE" group:"Backfill"`
+	DryRun   bool   `help:"Say what would be mirrored: looks into the destination, fetches and stores nothing." group:"Backfill"`
+	JSON     bool   `help:"Write the lines of --report to standard output, and the summary to standard error." group:"Backfill"`
+	Progress string `help:"How to show progress: ${enum}. auto is a bar on a terminal, else a log line every 10 s." enum:"auto,bar,log,off" default:"auto" group:"Backfill"`
+}
+
+// Size is a number of bytes, written like 64MiB, 10MB or 1048576.
+type Size int64
+
+// UnmarshalText reads the written form.
+func (s *Size) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > 1<<62 {
+		return fmt.Errorf("%q is not a size: write it like 64MiB", text)
+	}
+	*s = Size(n)
+	return nil
+}
+
+func (s Size) String() string { return humanize.IBytes(uint64(max(s, 0))) }
+
+// Location is a destination: a bucket, with or without a prefix, or a directory.
+type Location struct {
+	Bucket, Prefix string
+	Dir            string // "" for a bucket
+}
+
+// UnmarshalText reads s3://BUCKET[/PREFIX] or a directory's name.
+func (l *Location) UnmarshalText(text []byte) error {
+	scheme, rest, isURL := strings.Cut(string(text), "://")
+	switch {
+	case !isURL && len(text) == 0:
+		return errors.New("it is empty: write s3://BUCKET[/PREFIX] or a directory")
+	case !isURL && strings.HasPrefix(string(text), "s3:"):
+		return fmt.Errorf("%q lacks slashes: write s3://BUCKET[/PREFIX]", text)
+	case !isURL:
+		*l = Location{Dir: string(text)}
+		return nil
+	case scheme != "s3":
+		return fmt.Errorf("no destination %s://: write s3://BUCKET[/PREFIX] or a directory", scheme)
+	}
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	if bucket == "" {
+		return errors.New("no bucket: write s3://BUCKET[/PREFIX]")
+	}
+	prefix = strings.Trim(prefix, "/")
+	for segment := range strings.SplitSeq(prefix, "/") {
+		if prefix != "" && (segment == "" || segment == "." || segment == "..") {
+			return fmt.Errorf("the prefix %q has a segment %q", prefix, segment)
+		}
+	}
+	*l = Location{Bucket: bucket, Prefix: prefix}
+	return nil
+}
+
+func (l Location) String() string {
+	switch {
+	case l.Bucket == "":
+		return l.Dir
+	case l.Prefix == "":
+		return "s3://" + l.Bucket
+	}
+	return "s3://" + l.Bucket + "/" + l.Prefix
+}

@@ -1,0 +1,222 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// The worker's own retries are short; waiting for hours belongs to whoever calls it.
+const (
+	retryWaitMin = 200 * time.Millisecond
+	retryWaitMax = 5 * time.Second
+)
+
+// fetcher gets pictures from their origins.
+type fetcher struct {
+	client  *http.Client
+	buffers *buffers
+	options Options
+	log     *slog.Logger
+}
+
+// fetch is the work on one picture: its attempts, and the memory it holds.
+type fetch struct {
+	*fetcher
+	ctx      context.Context
+	attempts int
+	failure  *Failure // of the last attempt
+	loan     *loan
+	picture  picture
+}
+
+// get fetches and proves the picture at rawURL, which must have passed Validate. The error is a Failure or the context's.
+// Either way the caller calls release.
+func (f *fetch) get(rawURL string) error {
+	req, err := retryablehttp.NewRequestWithContext(f.ctx, http.MethodGet, rawURL, nil)
+	if err != nil {
+		return failf(BadSnapshot, "the URL makes no request")
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", f.options.UserAgent)
+	// A response is read inside the handler, so that a body that breaks off is retried like a connection that fails.
+	req.SetResponseHandler(f.receive)
+	client := retryablehttp.Client{
+		HTTPClient:     f.client,
+		RetryWaitMin:   retryWaitMin,
+		RetryWaitMax:   retryWaitMax,
+		RetryMax:       f.options.SourceRetries,
+		CheckRetry:     f.again,
+		Backoff:        f.wait,
+		ErrorHandler:   retryablehttp.PassthroughErrorHandler,
+		RequestLogHook: func(_ retryablehttp.Logger, _ *http.Request, attempt int) { f.attempts = attempt + 1 },
+	}
+	resp, err := client.Do(req)
+	if resp != nil {
+		_ = resp.Body.Close() // receive has read it
+	}
+	if err == nil {
+		return nil
+	}
+	if f.ctx.Err() != nil {
+		return f.ctx.Err()
+	}
+	return classifyFetch(err)
+}
+
+// release gives the memory back. reuse says that nobody can be reading the picture any more.
+func (f *fetch) release(reuse bool) {
+	if f.loan != nil {
+		f.loan.giveBack(reuse)
+		f.loan = nil
+	}
+}
+
+// receive judges one answer and takes its body. The error is a Failure or the context's.
+func (f *fetch) receive(resp *http.Response) error {
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		_, _ = io.CopyN(io.Discard, resp.Body, 16<<10) // a short error page leaves the connection usable
+		return classifyStatus(resp)
+	}
+	claims := claimsOf(resp)
+	limit := f.options.MaxImageSize
+	if claims.length > limit {
+		return failf(TooLarge, "the picture has %d bytes, more than the %d of --max-image-size", claims.length, limit)
+	}
+	need := claims.length
+	if need < 0 {
+		need = limit // given back as soon as the size is known
+	}
+	f.release(true) // of an attempt before
+	loan, err := f.buffers.lend(f.ctx, max(need, 1))
+	if err != nil {
+		return err
+	}
+	f.loan = loan
+	prover := newProver(claims)
+	for {
+		if len(loan.mem) == cap(loan.mem) {
+			loan.grow(2 * cap(loan.mem))
+		}
+		n, err := resp.Body.Read(loan.mem[len(loan.mem):cap(loan.mem)])
+		fresh := loan.mem[len(loan.mem) : len(loan.mem)+n]
+		loan.mem = loan.mem[:len(loan.mem)+n]
+		prover.write(fresh)
+		if int64(len(loan.mem)) > limit {
+			return failf(TooLarge, "the picture has more than the %d bytes of --max-image-size", limit)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return brokenBody(err, len(loan.mem), claims.length)
+		}
+	}
+	loan.shrink(max(int64(len(loan.mem)), 1))
+	f.picture, err = prover.prove(loan.mem)
+	return err
+}
+
+func brokenBody(err error, got int, want int64) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errors.New("no byte came for the idle time-out")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the connection was closed")
+	}
+	if want >= 0 {
+		return failf(Incomplete, "the body broke off after %d of %d bytes: %w", got, want, redact(err))
+	}
+	return failf(Incomplete, "the body broke off after %d bytes: %w", got, redact(err))
+}
+
+// again is the one place that decides whether an attempt is followed by another.
+func (f *fetch) again(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err == nil {
+		return false, nil
+	}
+	f.failure = classifyFetch(err)
+	f.log.Debug("attempt failed", "attempt", f.attempts, "reason", f.failure.Reason, "err", f.failure)
+	return f.failure.Reason.Info().Retry == Soon && f.failure.RetryAfter <= retryWaitMax, nil
+}
+
+// wait is how long to wait before the next attempt: what the origin asks for, or a doubling time with jitter.
+func (f *fetch) wait(shortest, longest time.Duration, attempt int, _ *http.Response) time.Duration {
+	if f.failure.RetryAfter > 0 {
+		return f.failure.RetryAfter
+	}
+	d := min(shortest<<min(attempt, 16), longest)
+	return d/2 + rand.N(d/2)
+}
+
+// classifyFetch turns every error of a request into a Failure.
+func classifyFetch(err error) *Failure {
+	if f, ok := asFailure(err); ok {
+		return f
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		return failf(SourceUnreachable, "no answer from the origin in time: %w", redact(err))
+	}
+	return failf(SourceUnreachable, "no answer from the origin: %w", redact(err))
+}
+
+// classifyStatus is for every answer but 200.
+func classifyStatus(resp *http.Response) *Failure {
+	reason := SourceDenied
+	switch code := resp.StatusCode; {
+	case code == http.StatusNotFound, code == http.StatusGone:
+		reason = SourceMissing
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
+		reason = SourceBusy
+	case code < 300:
+		reason = Incomplete // 206 without a Range, 204, ...: not the picture we asked for
+	case code < 400:
+		reason = SourceUnreachable // a redirect without a target
+	}
+	f := failf(reason, "the origin answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	f.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	return f
+}
+
+// maxRetryAfter bounds what an origin can ask for.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads the header's two forms, seconds and a date; 0 for anything else or for the past.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(date.Sub(now), 0), maxRetryAfter)
+	}
+	return 0
+}
+
+var queryPattern = regexp.MustCompile(`\?[^\s"']*`)
+
+// redact takes the URL, and whatever else looks like a query string, out of a request's error: it may be a signature.
+func redact(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	if text := err.Error(); queryPattern.MatchString(text) {
+		return errors.New(clip(queryPattern.ReplaceAllString(text, "?…"), 300))
+	}
+	return err
+}
+

@@ -1,0 +1,68 @@
+package mirror
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	dialTimeout    = 10 * time.Second
+	tlsTimeout     = 10 * time.Second
+	maxHeaderBytes = 64 << 10
+)
+
+// newSourceClient is the one HTTP client for all origins of a worker.
+func newSourceClient(o Options) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if !o.AllowPrivateSources {
+		dialer.Control = publicOnly
+	}
+	transport := &http.Transport{
+		// No proxy: with one, the dialer's policy would judge the proxy's address instead of the source's.
+		Proxy: nil,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &idleConn{Conn: conn, idle: o.IdleTimeout}, nil
+		},
+		TLSHandshakeTimeout:    tlsTimeout,
+		ResponseHeaderTimeout:  o.IdleTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		// One connection a worker stays open: dialling anew costs more than the picture.
+		MaxIdleConns:        2 * o.Concurrency,
+		MaxIdleConnsPerHost: o.Concurrency,
+		IdleConnTimeout:     o.IdleTimeout,
+		// Transparent decompression would make Content-Length prove nothing.
+		DisableCompression: true,
+	}
+	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: checkRedirect}
+}
+
+// justRoundTrip hides the transport's CloseIdleConnections: go-retryablehttp calls it whenever it gives up, and so one bad
+// host would empty everybody's pool.
+type justRoundTrip struct{ http.RoundTripper }
+
+// idleConn breaks a connection on which no byte moves for the idle time.
+type idleConn struct {
+	net.Conn
+	idle time.Duration
+}
+
+func (c *idleConn) Read(b []byte) (int, error) {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+// Write moves the read deadline too: on a reused connection, the transport's Read for the answer began long before the request.
+func (c *idleConn) Write(b []byte) (int, error) {
+	if err := c.Conn.SetDeadline(time.Now().Add(c.idle)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}

@@ -1,0 +1,255 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/snapshot-mirror/snapshot-mirror/store"
+)
+
+// Store is where pictures go. Its methods are safe for concurrent use. Errors other than the context's are *store.Error or
+// wrap store.ErrNotFound. A store retries briefly by itself; longer waits are the caller's.
+type Store interface {
+	// Head tells what is recorded about an object, or an error that wraps store.ErrNotFound.
+	Head(ctx context.Context, key string) (store.Info, error)
+	// Put stores the object whole or not at all, in place of one that was there. When it returns nil, the object is durable
+	// as the store understands it, and the store has verified its MD5.
+	Put(ctx context.Context, o store.Object) error
+}
+
+// Options are what a Worker needs to know. The zero value of a number means its default.
+type Options struct {
+	Key KeyTemplate
+	// Concurrency is how many snapshots are worked on at once; it sizes the connection pools. Default 32.
+	Concurrency int
+	// MaxImageSize is the largest picture in bytes. Default 64 MiB.
+	MaxImageSize int64
+	// BytesInFlight is the memory for pictures in bytes, of all snapshots together; at least MaxImageSize. Default 256 MiB.
+	BytesInFlight int64
+	// SourceRetries is how often an attempt that failed for a passing reason is repeated within seconds. No default.
+	SourceRetries int
+	// IdleTimeout breaks off a source connection on which no byte moves. Default 15 s.
+	IdleTimeout time.Duration
+	// AllowPrivateSources opens addresses that are not public and ports other than 80 and 443.
+	AllowPrivateSources bool
+	// DryRun looks at what is there, and neither fetches nor stores.
+	DryRun    bool
+	UserAgent string
+	Log       *slog.Logger
+}
+
+// Defaults that the settings share.
+const (
+	DefaultConcurrency   = 32
+	DefaultMaxImageSize  = 64 << 20
+	DefaultBytesInFlight = 256 << 20
+	DefaultIdleTimeout   = 15 * time.Second
+)
+
+// Worker mirrors snapshots. It is safe for concurrent use and has nothing to close.
+type Worker struct {
+	options Options
+	store   Store
+	fetcher fetcher
+	keys    keyLock
+	log     *slog.Logger
+}
+
+// New makes a Worker. It checks the options and starts nothing.
+func New(s Store, o Options) (*Worker, error) {
+	setDefault(&o.Concurrency, DefaultConcurrency)
+	setDefault(&o.MaxImageSize, DefaultMaxImageSize)
+	setDefault(&o.BytesInFlight, DefaultBytesInFlight)
+	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.UserAgent, "snapshot-mirror")
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Key.parts == nil {
+		var err error
+		if o.Key, err = ParseKeyTemplate(DefaultKeyTemplate); err != nil {
+			return nil, err
+		}
+	}
+	if o.BytesInFlight < o.MaxImageSize {
+		return nil, fmt.Errorf("--bytes-in-flight %d is less than --max-image-size %d: no picture of that size could ever be fetched",
+			o.BytesInFlight, o.MaxImageSize)
+	}
+	w := &Worker{options: o, store: s, log: o.Log}
+	w.fetcher = fetcher{client: newSourceClient(o), buffers: newBuffers(o.BytesInFlight), options: o, log: o.Log}
+	return w, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Mirror sees to it that the snapshot is in the store, proven whole. A snapshot that fails is a Result; the error is the
+// context's, when the work was interrupted, which is not a failed attempt.
+func (w *Worker) Mirror(ctx context.Context, s Snapshot) (Result, error) {
+	begin := time.Now()
+	r := Result{Snapshot: s}
+	err := w.mirror(ctx, s, &r)
+	if err != nil && ctx.Err() != nil {
+		return Result{}, ctx.Err()
+	}
+	if err != nil {
+		f, ok := asFailure(err)
+		if !ok {
+			f = storeFailure(err)
+		}
+		r.Outcome, r.Reason, r.Err, r.RetryAfter = Failed, f.Reason, err, f.RetryAfter
+	}
+	r.Elapsed = time.Since(begin)
+	w.logResult(ctx, r)
+	return r, nil
+}
+
+// mirror does the steps in their order: key, exists?, fetch and prove, put.
+func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
+	if err := s.Validate(); err != nil {
+		return &Failure{Reason: BadSnapshot, Err: err}
+	}
+	key, err := w.options.Key.Expand(s)
+	if err != nil {
+		return &Failure{Reason: BadSnapshot, Err: err}
+	}
+	r.Key = key
+	unlock, err := w.keys.lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	there, err := w.alreadyThere(ctx, key, s)
+	if err != nil {
+		return err
+	}
+	if there {
+		r.Outcome = Skipped
+		return nil
+	}
+	if w.options.DryRun {
+		r.Outcome = WouldMirror
+		return nil
+	}
+
+	f := fetch{fetcher: &w.fetcher, ctx: ctx}
+	err = f.get(s.URL)
+	r.Attempts = f.attempts
+	if err != nil {
+		f.release(true)
+		return err
+	}
+	err = w.store.Put(ctx, store.Object{
+		Key: key, Body: f.picture.body, MD5: f.picture.md5, ContentType: f.picture.contentType, Metadata: metadata(s, f.picture.etag),
+	})
+	bytes := int64(len(f.picture.body))
+	f.release(err == nil) // after an error, a connection that was given up may still be sending
+	if err != nil {
+		return err
+	}
+	r.Outcome, r.Bytes = Mirrored, bytes
+	return nil
+}
+
+// Names of the metadata that every object carries.
+const (
+	metaFileID     = "file-id"
+	metaTimeOffset = "time-offset"
+	metaDefinition = "definition"
+	metaTaskID     = "task-id"
+	metaSourceURL  = "source-url"
+	metaSourceETag = "source-etag"
+)
+
+// maxMetaURL keeps the metadata of one object below S3's 2 KiB.
+const maxMetaURL = 512
+
+// metadata is what is recorded with the picture. Values are percent-encoded where they are more than plain ids, so that a
+// stranger's text can't forge a header. The source's query is left out: it may be a signature.
+func metadata(s Snapshot, etag string) map[string]string {
+	m := map[string]string{
+		metaFileID:     url.PathEscape(s.FileID),
+		metaTimeOffset: s.TimeOffset.String(),
+		metaDefinition: strconv.FormatInt(s.Definition, 10),
+	}
+	if s.TaskID != "" {
+		m[metaTaskID] = url.PathEscape(s.TaskID)
+	}
+	if u, err := url.Parse(s.URL); err == nil {
+		u.RawQuery, u.Fragment = "", ""
+		if text := u.String(); len(text) <= maxMetaURL {
+			m[metaSourceURL] = text
+		}
+	}
+	if etag := url.PathEscape(etag); etag != "" && len(etag) <= 128 {
+		m[metaSourceETag] = etag
+	}
+	return m
+}
+
+// alreadyThere says whether the store holds this very picture. An object without our record (an older script's, say) is not
+// proven to be anything, and is replaced.
+func (w *Worker) alreadyThere(ctx context.Context, key string, s Snapshot) (bool, error) {
+	info, err := w.store.Head(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	recorded, ok := info.Metadata[metaDefinition]
+	if !ok {
+		return false, nil
+	}
+	if definition := strconv.FormatInt(s.Definition, 10); recorded != definition {
+		return false, failf(KeyConflict, "the key %q holds a picture of definition %q, this one has definition %s; add {definition} to --key-template",
+			key, clip(recorded, 24), definition)
+	}
+	// A listing names no task: it can't tell a re-take, so what is there will do.
+	return s.TaskID == "" || info.Metadata[metaTaskID] == url.PathEscape(s.TaskID), nil
+}
+
+// storeFailure gives a store's error its reason.
+func storeFailure(err error) *Failure {
+	reason := StoreUnavailable
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		switch e.Kind {
+		case store.Denied:
+			reason = StoreDenied
+		case store.Rejected:
+			reason = StoreRejected
+		}
+	}
+	return &Failure{Reason: reason, Err: err}
+}
+
+func (w *Worker) logResult(ctx context.Context, r Result) {
+	level, message := slog.LevelDebug, "snapshot done"
+	if r.Outcome == Failed {
+		level, message = slog.LevelWarn, "snapshot failed"
+	}
+	if !w.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("file_id", r.Snapshot.FileID), slog.String("time_offset", r.Snapshot.TimeOffset.String()),
+		slog.Int64("definition", r.Snapshot.Definition), slog.String("task_id", r.Snapshot.TaskID), slog.String("key", r.Key),
+		slog.Int("attempts", r.Attempts), slog.String("outcome", string(r.Outcome)),
+	}
+	if r.Outcome == Failed {
+		attrs = append(attrs, slog.String("reason", string(r.Reason)), slog.String("err", r.Err.Error()))
+	} else {
+		attrs = append(attrs, slog.Int64("bytes", r.Bytes))
+	}
+	w.log.LogAttrs(ctx, level, message, append(attrs, slog.Duration("elapsed", r.Elapsed))...)
+}
