@@ -1,21 +1,17 @@
 package mirror
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
 // DefaultKeyTemplate is where snapshots go unless told otherwise: FileId/TimeOffset.
 const DefaultKeyTemplate = "{file_id}/{time_offset}"
-
-// maxKeyBytes is S3's own limit on an object key.
-const maxKeyBytes = 1024
 
 // KeyTemplate makes object keys out of snapshots. It is parsed once and safe for concurrent use.
 type KeyTemplate struct {
@@ -65,8 +61,8 @@ func ParseKeyTemplate(text string) (KeyTemplate, error) {
 	return t, nil
 }
 
-// Expand gives the snapshot's key, or an error when a stranger's values make one that is not safe everywhere: an empty, "."
-// or ".." segment, a character that can't be printed, a backslash, more than 1,024 bytes. A value never adds a segment.
+// Expand gives the snapshot's key, or an error when a stranger's values make one that is not safe ([store.CheckKey]). A value
+// never adds a segment.
 func (t KeyTemplate) Expand(s Snapshot) (string, error) {
 	var key strings.Builder
 	for _, p := range t.parts {
@@ -83,7 +79,7 @@ func (t KeyTemplate) Expand(s Snapshot) (string, error) {
 		}
 		key.WriteString(value)
 	}
-	return key.String(), validKey(key.String())
+	return key.String(), store.CheckKey(key.String())
 }
 
 func keyField(s Snapshot, field string) string {
@@ -101,19 +97,4 @@ func keyField(s Snapshot, field string) string {
 		raw, _, _ = strings.Cut(raw, "#")
 		return strings.ToLower(strings.TrimPrefix(path.Ext(raw), "."))
 	}
-}
-
-func validKey(key string) error {
-	if len(key) > maxKeyBytes {
-		return fmt.Errorf("the key has %d bytes, more than %d", len(key), maxKeyBytes)
-	}
-	if !utf8.ValidString(key) || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) || r == '\\' }) {
-		return errors.New("the key has a backslash or a character that can't be printed")
-	}
-	for segment := range strings.SplitSeq(key, "/") {
-		if segment == "" || segment == "." || segment == ".." {
-			return fmt.Errorf("the key has a segment %q", segment)
-		}
-	}
-	return nil
 }

@@ -114,17 +114,12 @@ type dirRecord struct {
 
 func recordName(key string) string { return metaFolder + "/" + key + ".json" }
 
-// checkKey refuses keys that would meet our own files; os.Root refuses those that lead out.
-func checkKey(op, key string) error {
-	for segment := range strings.SplitSeq(key, "/") {
-		if segment == "" || segment == "." || segment == ".." {
-			return &Error{Kind: Rejected, Op: op, Key: key, Err: fmt.Errorf("the key has a segment %q", segment)}
-		}
-	}
+// refuse is for keys that are not safe, or would meet our own files.
+func (d *Dir) refuse(op, key string) error {
 	if first, _, _ := strings.Cut(key, "/"); strings.EqualFold(first, dotFolder) {
 		return &Error{Kind: Rejected, Op: op, Key: key, Err: errors.New("that folder is snapshot-mirror's own")}
 	}
-	return nil
+	return refuse(op, key)
 }
 
 // Head implements the store's contract. A picture whose record is missing or of another size counts as somebody else's.
@@ -133,7 +128,7 @@ func (d *Dir) Head(ctx context.Context, key string) (Info, error) {
 	if err := ctx.Err(); err != nil {
 		return Info{}, err
 	}
-	if err := checkKey(op, key); err != nil {
+	if err := d.refuse(op, key); err != nil {
 		return Info{}, err
 	}
 	if d.root == nil {
@@ -168,7 +163,7 @@ func (d *Dir) Put(ctx context.Context, o Object) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := checkKey(op, o.Key); err != nil {
+	if err := d.refuse(op, o.Key); err != nil {
 		return err
 	}
 	if err := d.put(o); err != nil {

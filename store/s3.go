@@ -156,14 +156,18 @@ func (s *S3) Check(ctx context.Context) error {
 
 // Head implements the store's contract.
 func (s *S3) Head(ctx context.Context, key string) (Info, error) {
+	const op = "looking for"
+	if err := refuse(op, key); err != nil {
+		return Info{}, err
+	}
 	limited, cancel := context.WithTimeout(ctx, s3HeadTimeout)
 	defer cancel()
 	o, err := s.client.StatObject(limited, s.options.Bucket, s.key(key), minio.StatObjectOptions{})
 	if err != nil {
 		if minio.ToErrorResponse(err).StatusCode == http.StatusNotFound {
-			return Info{}, fmt.Errorf("looking for %q: %w", key, ErrNotFound)
+			return Info{}, fmt.Errorf("%s %q: %w", op, key, ErrNotFound)
 		}
-		return Info{}, s.fail(ctx, "looking for", key, err)
+		return Info{}, s.fail(ctx, op, key, err)
 	}
 	info := Info{Size: o.Size, ContentType: o.ContentType, Metadata: make(map[string]string, len(o.UserMetadata))}
 	for name, value := range o.UserMetadata {
@@ -174,6 +178,10 @@ func (s *S3) Head(ctx context.Context, key string) (Info, error) {
 
 // Put implements the store's contract. The server verifies the MD5; confirmPuts verifies the answer.
 func (s *S3) Put(ctx context.Context, o Object) error {
+	const op = "putting"
+	if err := refuse(op, o.Key); err != nil {
+		return err
+	}
 	limited, cancel := context.WithTimeout(ctx, s3PutTimeout)
 	defer cancel()
 	// Core takes the MD5 that we have; the ordinary client would compute it again.
@@ -185,7 +193,7 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 			DisableContentSha256: true,
 		})
 	if err != nil {
-		return s.fail(ctx, "putting", o.Key, err)
+		return s.fail(ctx, op, o.Key, err)
 	}
 	return nil
 }

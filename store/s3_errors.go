@@ -17,7 +17,12 @@ func (s *S3) fail(ctx context.Context, op, key string, err error) error {
 	}
 	r := minio.ToErrorResponse(err)
 	e := &Error{Kind: s3Kind(r), Op: op, Key: key, Err: s3Text(err, r)}
-	e.Hint = s.hint(err, r)
+	if key == "" && e.Kind == Rejected {
+		e.Kind = Denied // what refuses a listing refuses everything
+	}
+	if e.Hint = s.hint(r); e.Hint == "" && e.Kind == Denied {
+		e.Hint = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they are allowed to do"
+	}
 	return e
 }
 
@@ -58,7 +63,7 @@ func s3Kind(r minio.ErrorResponse) Kind {
 	}
 }
 
-func (s *S3) hint(err error, r minio.ErrorResponse) string {
+func (s *S3) hint(r minio.ErrorResponse) string {
 	o := s.options
 	switch r.Code {
 	case "NoSuchBucket":
