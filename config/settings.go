@@ -31,9 +31,9 @@ type General struct {
 type Destination struct {
 	To           Location `help:"Where pictures go: s3://BUCKET[/PREFIX] or a directory." default:"./mirrored" placeholder:"DEST" group:"Destination"`
 	KeyTemplate  string   `help:"Object key, made of {file_id}, {time_offset} (ms), {definition}, {task_id} and {ext}." default:"{file_id}/{time_offset}" group:"Destination"`
-	S3Endpoint   string   `help:"S3 service as http(s)://HOST[:PORT]. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's own." placeholder:"URL" group:"Destination"`
-	S3Region     string   `help:"S3 region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." placeholder:"REGION" group:"Destination"`
-	S3Addressing string   `help:"Bucket in the path or in the host name: ${enum}." enum:"auto,path,virtual" default:"auto" group:"Destination"`
+	S3Endpoint   string   `name:"s3-endpoint" help:"S3 service as http(s)://HOST[:PORT]. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's own." placeholder:"URL" group:"Destination"`
+	S3Region     string   `name:"s3-region" help:"S3 region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." placeholder:"REGION" group:"Destination"`
+	S3Addressing string   `name:"s3-addressing" help:"Bucket in the path or in the host name: ${enum}." enum:"auto,path,virtual" default:"auto" group:"Destination"`
 }
 
 // Source says how pictures are fetched.

@@ -219,4 +219,3 @@ func redact(err error) error {
 	}
 	return err
 }
-

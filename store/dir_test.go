@@ -97,7 +97,9 @@ func TestDirWithoutRecord(t *testing.T) {
 		harm func() error
 	}{
 		{"record gone", func() error { return os.Remove(filepath.Join(root, ".snapshot-mirror/meta/1/1.json")) }},
-		{"record garbage", func() error { return os.WriteFile(filepath.Join(root, ".snapshot-mirror/meta/1/1.json"), []byte("{"), 0o644) }},
+		{"record garbage", func() error {
+			return os.WriteFile(filepath.Join(root, ".snapshot-mirror/meta/1/1.json"), []byte("{"), 0o644)
+		}},
 		{"picture cut", func() error { return os.WriteFile(filepath.Join(root, "1/1"), []byte("pict"), 0o644) }},
 	}
 	for _, test := range tests {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // S3 puts objects into one bucket of an S3-compatible service, below a prefix. It is safe for concurrent use.
@@ -57,6 +58,9 @@ const (
 
 // NewS3 makes the store. It asks nobody; Check does.
 func NewS3(o S3Options) (*S3, error) {
+	if err := s3utils.CheckValidBucketName(o.Bucket); err != nil {
+		return nil, fmt.Errorf("bucket name %q: %w", o.Bucket, err)
+	}
 	endpoint, err := s3Endpoint(o)
 	if err != nil {
 		return nil, err

@@ -141,4 +141,3 @@ func (l *logLimit) announced(f vod.Failure) {
 
 // logInterval is how often progress is logged where there is no terminal.
 const logInterval = 10 * time.Second
-

@@ -141,4 +141,3 @@ func (p *progress) every(interval time.Duration, f func()) (end func()) {
 	}()
 	return func() { close(quit); <-ended }
 }
-
