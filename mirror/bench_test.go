@@ -1,0 +1,199 @@
+package mirror_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7/pkg/signer"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
+	"github.com/snapshot-mirror/snapshot-mirror/store/storetest"
+)
+
+const benchConcurrency = 16
+
+// BenchmarkMirror measures the worker beside a ceiling: net/http GET plus a raw signed PUT, with nothing looked up, proven or
+// recorded. The origin and a minimal S3 sink, which takes the body and hashes nothing, run in a process of their own, so that
+// cpu-ms/op is the client's CPU time alone. Read the ratio of worker to ceiling; the machine's noise hits both.
+func BenchmarkMirror(b *testing.B) {
+	peer := startPeer(b)
+	for _, size := range []int{20 << 10, 150 << 10, 1500 << 10} {
+		source := fmt.Sprintf("%s/origin/%d.jpg", peer, size)
+		b.Run(fmt.Sprintf("%dKiB/ceiling", size>>10), func(b *testing.B) {
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchConcurrency, DisableCompression: true}}
+			measure(b, size, func(ctx context.Context, buffer []byte, n int64) error {
+				return copyRaw(ctx, client, source, fmt.Sprintf("%s/sink/%d/0", peer, n), buffer)
+			})
+		})
+		b.Run(fmt.Sprintf("%dKiB/worker", size>>10), func(b *testing.B) {
+			s3, err := store.NewS3(store.S3Options{
+				Bucket: "sink", Endpoint: peer, Region: "us-east-1", Addressing: "path", Concurrency: benchConcurrency,
+				Credentials: store.S3Credentials{AccessKeyID: "access", SecretAccessKey: "secret"}, AppName: "bench", AppVersion: "1",
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			worker, err := mirror.New(s3, mirror.Options{Concurrency: benchConcurrency, AllowPrivateSources: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			measure(b, size, func(ctx context.Context, _ []byte, n int64) error {
+				r, err := worker.Mirror(ctx, mirror.Snapshot{FileID: strconv.FormatInt(n, 10), Definition: 10, TaskID: "t", URL: source})
+				if err == nil && r.Outcome != mirror.Mirrored {
+					err = r.Err
+				}
+				return err
+			})
+		})
+	}
+}
+
+// measure runs one copy for each turn of the loop, benchConcurrency at a time.
+func measure(b *testing.B, size int, copyOne func(ctx context.Context, buffer []byte, n int64) error) {
+	b.ReportAllocs()
+	b.SetBytes(int64(size))
+	work := make(chan int64)
+	var group errgroup.Group
+	for range benchConcurrency {
+		group.Go(func() error {
+			buffer := make([]byte, 2<<20)
+			for n := range work {
+				if err := copyOne(b.Context(), buffer, n); err != nil {
+					for range work { // let the loop end
+					}
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	var n int64
+	before := cpuTime()
+	for b.Loop() {
+		n++
+		work <- n
+	}
+	close(work)
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(n), "cpu-ms/op")
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "snapshots/s")
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// copyRaw is the ceiling: the least that copies a picture into a bucket.
+func copyRaw(ctx context.Context, client *http.Client, from, to string, buffer []byte) error {
+	get, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(get)
+	if err != nil {
+		return err
+	}
+	n, err := io.ReadFull(resp.Body, buffer[:resp.ContentLength])
+	_ = resp.Body.Close()
+	if err != nil {
+		return err
+	}
+	put, err := http.NewRequestWithContext(ctx, http.MethodPut, to, bytes.NewReader(buffer[:n]))
+	if err != nil {
+		return err
+	}
+	put.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+	resp, err = client.Do(signer.SignV4(*put, "access", "secret", "", "us-east-1"))
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.Body.Close()
+}
+
+const peerVariable = "SNAPSHOT_MIRROR_BENCH_PEER"
+
+// startPeer runs TestBenchPeer in a process of its own and gives its URL.
+func startPeer(b *testing.B) string {
+	b.Helper()
+	peer := exec.Command(os.Args[0], "-test.run=^TestBenchPeer$", "-test.v")
+	peer.Env = append(os.Environ(), peerVariable+"=1")
+	peer.Stderr = os.Stderr
+	stdin, err := peer.StdinPipe() // closed at the end, whatever the end is
+	if err != nil {
+		b.Fatal(err)
+	}
+	stdout, err := peer.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := peer.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = stdin.Close(); _ = peer.Wait() })
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if _, url, ok := strings.Cut(lines.Text(), "peer at "); ok {
+			go func() { _, _ = io.Copy(io.Discard, stdout) }()
+			return url
+		}
+	}
+	b.Fatal("the peer did not start")
+	return ""
+}
+
+// TestBenchPeer is the other side of the benchmarks: an origin and a sink. Without its variable it checks itself shortly.
+func TestBenchPeer(t *testing.T) {
+	var puts atomic.Int64
+	pictures := map[string][]byte{}
+	for _, size := range []int{20 << 10, 150 << 10, 1500 << 10} {
+		picture := make([]byte, size)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(picture)
+		copy(picture, "\xff\xd8\xff\xe0")
+		copy(picture[size-2:], "\xff\xd9")
+		pictures[fmt.Sprintf("/origin/%d.jpg", size)] = picture
+	}
+	url := storetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet:
+			picture := pictures[r.URL.Path]
+			w.Header().Set("Content-Length", strconv.Itoa(len(picture)))
+			_, _ = w.Write(picture)
+		case http.MethodHead:
+			w.WriteHeader(http.StatusNotFound)
+		case http.MethodPut:
+			_, _ = io.Copy(io.Discard, r.Body)
+			puts.Add(1)
+			sum, _ := base64.StdEncoding.DecodeString(r.Header.Get("Content-Md5"))
+			w.Header().Set("ETag", `"`+hex.EncodeToString(sum)+`"`)
+		}
+	}))
+	if os.Getenv(peerVariable) != "" {
+		fmt.Println("peer at " + url)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return
+	}
+	if err := copyRaw(t.Context(), http.DefaultClient, url+"/origin/20480.jpg", url+"/sink/1/0", make([]byte, 1<<20)); err != nil || puts.Load() != 1 {
+		t.Errorf("copying once: %v, %d PUTs", err, puts.Load())
+	}
+}
