@@ -31,14 +31,25 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 
-// Exit codes. The README's table is tested against them.
 const (
 	exitOK          = 0
-	exitCannotRun   = 1 // destination down, disk full
-	exitUsage       = 2 // usage or settings
-	exitFailed      = 3 // finished, but some snapshots failed or some input was malformed
+	exitCannotRun   = 1
+	exitUsage       = 2
+	exitFailed      = 3
 	exitInterrupted = 130
 )
+
+// exitCodes are what the README and scripts rely on.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitOK, "all snapshots are mirrored, or were there already"},
+	{exitCannotRun, "could not run: the destination is down or refuses us, the disk is full"},
+	{exitUsage, "usage or settings are wrong; nothing was done"},
+	{exitFailed, "finished, but some snapshots failed or some input was malformed"},
+	{exitInterrupted, "interrupted by a signal; run the same command again to resume"},
+}
 
 // exitError ends the program with a code. Err is printed unless it is nil, and so is what to do about it.
 type exitError struct {
