@@ -12,10 +12,12 @@
 package vod
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
@@ -65,6 +67,8 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	switch {
 	case string(b) == "null":
 		*t = ""
+	case b[0] == '"' && bytes.IndexByte(b, '\\') < 0 && utf8.Valid(b):
+		*t = text(b[1 : len(b)-1]) // nearly always: nothing is escaped
 	case b[0] == '"':
 		var s string
 		if err := json.Unmarshal(b, &s); err != nil {
