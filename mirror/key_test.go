@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -44,7 +45,7 @@ func TestExpand(t *testing.T) {
 	for _, offset := range []struct {
 		in   TimeOffset
 		want string
-	}{{0, "0"}, {-0.0, "0"}, {10000, "10000"}, {1e15, "1000000000000000"}, {0.1, "0.1"}} {
+	}{{0, "0"}, {TimeOffset(math.Copysign(0, -1)), "0"}, {10000, "10000"}, {1e15, "1000000000000000"}, {0.1, "0.1"}} {
 		if got := offset.in.String(); got != offset.want {
 			t.Errorf("time offset %v: %s, want %s", float64(offset.in), got, offset.want)
 		}
