@@ -45,7 +45,9 @@ func Load(app *kong.Application, environ []string, filename string) (*Sources, e
 		if !flags[flag] || EnvName(flag) != name {
 			return nil, fmt.Errorf("environment variable %s: there is no setting --%s", name, flag)
 		}
-		s.env[flag] = value
+		if value != "" { // an empty variable is how compose files and shells say: not set
+			s.env[flag] = value
+		}
 	}
 	if s.filename == "" {
 		s.filename = s.env["config"]

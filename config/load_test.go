@@ -46,6 +46,7 @@ func TestPrecedence(t *testing.T) {
 		{nil, nil, "", 32},
 		{nil, nil, yaml, 3},
 		{[]string{"SNAPSHOT_MIRROR_CONCURRENCY=4"}, nil, yaml, 4},
+		{[]string{"SNAPSHOT_MIRROR_CONCURRENCY="}, nil, yaml, 3},
 		{[]string{"SNAPSHOT_MIRROR_CONCURRENCY=4"}, []string{"--concurrency=5"}, yaml, 5},
 	} {
 		s, err := load(t, test.env, test.yaml, test.args...)

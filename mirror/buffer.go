@@ -46,12 +46,15 @@ type loan struct {
 	mem  []byte
 }
 
-// grow makes room for n bytes in all. Sizes are powers of two, so that a buffer fits the next picture too.
+// grow makes room for n bytes in all. Sizes that are pooled are powers of two, so that a buffer fits the next picture too.
 func (l *loan) grow(n int) {
 	if n = max(n, minBuffer); cap(l.mem) >= n {
 		return
 	}
-	bigger := make([]byte, len(l.mem), 1<<bits.Len(uint(n-1)))
+	if n <= maxPooled {
+		n = 1 << bits.Len(uint(n-1))
+	}
+	bigger := make([]byte, len(l.mem), n)
 	copy(bigger, l.mem)
 	l.mem = bigger
 }

@@ -159,7 +159,11 @@ func TestOriginFaults(t *testing.T) {
 		{"chunked", func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); _, _ = w.Write(jpeg) }, nil, "", 1},
 		{"ETag of several parts", send(jpeg, "ETag", `"00000000000000000000000000000000-2"`), nil, "", 1},
 		{"weak ETag", send(jpeg, "ETag", `W/"00000000000000000000000000000000"`), nil, "", 1},
-		{"redirected", first(1, status(302, "Location", "/other.jpg"), send(jpeg)), nil, "", 1},
+		{"redirected, without telling where from", first(1, status(302, "Location", "/other.jpg"), func(w http.ResponseWriter, r *http.Request) {
+			if r.Referer() == "" {
+				send(jpeg)(w, r)
+			}
+		}), nil, "", 1},
 
 		{"cut short", cut(jpeg), nil, mirror.Incomplete, 3},
 		{"cut twice, then whole", first(2, cut(jpeg), send(jpeg)), nil, "", 3},

@@ -107,7 +107,7 @@ func (f *fetch) receive(resp *http.Response) error {
 	prover := newProver(claims)
 	for {
 		if len(loan.mem) == cap(loan.mem) {
-			loan.grow(2 * cap(loan.mem))
+			loan.grow(int(min(2*int64(cap(loan.mem)), limit+1)))
 		}
 		n, err := resp.Body.Read(loan.mem[len(loan.mem):cap(loan.mem)])
 		fresh := loan.mem[len(loan.mem) : len(loan.mem)+n]

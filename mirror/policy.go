@@ -56,6 +56,7 @@ const maxRedirects = 3
 
 // checkRedirect is a http.Client's: few hops, and never from https down to http.
 func checkRedirect(req *http.Request, via []*http.Request) error {
+	req.Header.Del("Referer") // net/http sets it to the URL before, whose query may be a signature
 	if len(via) > maxRedirects {
 		return failf(SourceUnreachable, "more than %d redirects", maxRedirects)
 	}

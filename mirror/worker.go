@@ -242,8 +242,8 @@ func (w *Worker) logResult(ctx context.Context, r Result) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("file_id", r.Snapshot.FileID), slog.String("time_offset", r.Snapshot.TimeOffset.String()),
-		slog.Int64("definition", r.Snapshot.Definition), slog.String("task_id", r.Snapshot.TaskID), slog.String("key", r.Key),
+		slog.String("file_id", clip(r.Snapshot.FileID, maxIDBytes)), slog.String("time_offset", r.Snapshot.TimeOffset.String()),
+		slog.Int64("definition", r.Snapshot.Definition), slog.String("task_id", clip(r.Snapshot.TaskID, maxIDBytes)), slog.String("key", r.Key),
 		slog.Int("attempts", r.Attempts), slog.String("outcome", string(r.Outcome)),
 	}
 	if r.Outcome == Failed {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -81,7 +80,7 @@ func (c *backfillCommand) Run(a *app) error {
 	sum.print(c.summaryTo(a), c.To.String())
 	switch {
 	case interrupted:
-		return &exitError{exitInterrupted, errors.New("interrupted"), "run the same command again: what is there already is skipped"}
+		return interruptedError()
 	case sum.failed() > 0 || files.Stats.Malformed.Load() > 0:
 		return &exitError{code: exitFailed}
 	}

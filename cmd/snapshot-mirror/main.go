@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,6 +62,10 @@ type exitError struct {
 func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
+func interruptedError() error {
+	return &exitError{exitInterrupted, errors.New("interrupted"), "run the same command again: what is there already is skipped"}
+}
+
 func usageError(err error, hint string) error { return &exitError{exitUsage, err, hint} }
 
 // cli is the command line; the settings are config's.
@@ -98,7 +103,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parse(parser, &c, args, environ)
+	parsed, err := parse(parser, args, environ)
 	if helped {
 		return exitOK
 	}
@@ -107,12 +112,19 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	}
 	a := &app{ctx: ctx, lookup: lookupIn(environ), stdin: stdin, stdout: stdout, stderr: stderr, logTo: &switchWriter{w: stderr}}
 	a.log = newLog(c.General, a.logTo)
-	return report(stderr, parsed.Run(a))
+	err = parsed.Run(a)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = interruptedError() // before there was anything to finish
+	}
+	return report(stderr, err)
 }
 
 // parse reads flags, environment and file. The environment and the file are read whatever the command, so that a wrong name is
 // always told.
-func parse(parser *kong.Kong, c *cli, args, environ []string) (*kong.Context, error) {
+func parse(parser *kong.Kong, args, environ []string) (*kong.Context, error) {
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		return parser.Parse(args) // help is for those whose settings are wrong, too
+	}
 	trace, err := kong.Trace(parser, args)
 	if err != nil {
 		return nil, err

@@ -58,18 +58,20 @@ func (f *Files) Size() (int64, error) {
 			continue
 		}
 		err := walk(name, func(file string) error {
+			info, err := os.Stat(file)
+			if err != nil {
+				return err
+			}
+			if !info.Mode().IsRegular() { // a pipe can be opened only once
+				known = false
+				return nil
+			}
+			total += info.Size()
 			r, err := os.Open(file)
 			if err != nil {
 				return err
 			}
-			defer r.Close()
-			info, err := r.Stat()
-			if err != nil {
-				return err
-			}
-			known = known && info.Mode().IsRegular()
-			total += info.Size()
-			return nil
+			return r.Close()
 		})
 		if err != nil {
 			return 0, err
