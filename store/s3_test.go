@@ -66,24 +66,6 @@ func TestS3(t *testing.T) {
 	}
 }
 
-// Virtual-host addressing puts the bucket before the host; names under localhost lead to loopback.
-func TestS3VirtualHost(t *testing.T) {
-	var host atomic.Value
-	endpoint := storetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host.Store(r.Host + r.URL.Path)
-		w.WriteHeader(http.StatusNotFound)
-	}))
-	_, port, _ := strings.Cut(strings.TrimPrefix(endpoint, "http://"), ":")
-	s3 := openS3(t, &storetest.Server{Bucket: "pictures", AccessKey: "a", SecretKey: "s"}, "http://localhost:"+port,
-		func(o *store.S3Options) { o.Addressing = "virtual" })
-	if _, err := s3.Head(t.Context(), "1/1"); !errors.Is(err, store.ErrNotFound) {
-		t.Skipf("this machine does not resolve names below localhost: %v", err)
-	}
-	if got, want := host.Load(), "pictures.localhost:"+port+"/1/1"; got != want {
-		t.Errorf("asked %v, want %v", got, want)
-	}
-}
-
 func TestS3VerifiesMD5(t *testing.T) {
 	server := storetest.StartS3(t)
 	s3 := openS3(t, server, server.Endpoint, nil)

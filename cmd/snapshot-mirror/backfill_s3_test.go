@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,4 +105,29 @@ func TestBackfillIntoBucket(t *testing.T) {
 			t.Errorf("%d GETs, want 2", got)
 		}
 	})
+}
+
+// With virtual-host addressing the bucket is a part of the host's name. An HTTP proxy stands for the resolver.
+func TestVirtualHostAddressing(t *testing.T) {
+	origin, server := newOrigin(t), storetest.StartS3(t)
+	var mu sync.Mutex
+	hosts := map[string]bool{}
+	proxy := server.Proxy(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		hosts[r.Host] = true
+		return false
+	})
+	env := append(server.Env("http://"+storetest.VirtualDomain), "HTTP_PROXY="+proxy)
+	got := runCommand(t, command(t, env, "backfill", "--allow-private-sources", "--to", "s3://"+server.Bucket, "--s3-addressing", "virtual",
+		writeFile(t, origin.event("task", "1", 10, "/1.jpg"))))
+	if got.code != exitOK {
+		t.Errorf("%+v", got)
+	}
+	if diff := cmp.Diff(map[string]bool{server.Bucket + "." + storetest.VirtualDomain: true}, hosts); diff != "" {
+		t.Errorf("hosts (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"1/0"}, server.Names(t)); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
 }

@@ -19,6 +19,10 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
+// VirtualDomain is the server's name where a bucket is addressed as a host below it. No resolver knows it: a test sends such
+// requests through [Server.Proxy] as an HTTP proxy.
+const VirtualDomain = "s3.test"
+
 // Server is a real S3 server on loopback with one empty bucket: versitygw on a folder of the test.
 type Server struct {
 	Endpoint             string // http://host:port
@@ -44,7 +48,7 @@ func StartS3(t testing.TB) *Server {
 	output := &bytes.Buffer{}
 	// Without --keep-alive it closes the connection after every request; the sidecar serves file systems without attributes.
 	server := exec.Command(program, "--access", s.AccessKey, "--secret", s.SecretKey, "--port", address, "--keep-alive", "--quiet",
-		"posix", "--sidecar", filepath.Join(work, "sidecar"), s.Folder)
+		"--virtual-domain", VirtualDomain, "posix", "--sidecar", filepath.Join(work, "sidecar"), s.Folder)
 	server.Stdout, server.Stderr = output, output
 	server.SysProcAttr = dieWithParent()
 	if err := server.Start(); err != nil {
