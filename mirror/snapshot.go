@@ -69,6 +69,8 @@ func (s Snapshot) Validate() error {
 	switch {
 	case s.FileID == "":
 		return errors.New("the event gives no file id")
+	case s.TimeOffset != s.TimeOffset: // NaN is neither below nor above the limits
+		return errors.New("the time offset is not a number")
 	case s.TimeOffset < 0:
 		return fmt.Errorf("the time offset %s is negative", s.TimeOffset)
 	case s.TimeOffset > maxTimeOffset:
