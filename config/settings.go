@@ -18,6 +18,10 @@ type Settings struct {
 	Destination
 	Source
 	Backfill
+	Callback
+	Queue
+	Admin
+	Serve
 }
 
 // General settings belong to every command.
@@ -70,6 +74,16 @@ type Backfill struct {
 	DryRun   bool   `help:"Say what would be mirrored: looks into the destination, fetches and stores nothing." group:"Backfill"`
 	JSON     bool   `help:"Write the lines of --report to standard output, and the summary to standard error." group:"Backfill"`
 	Progress string `help:"How to show progress: ${enum}. auto is a bar on a terminal, else a log line every 10 s." enum:"auto,bar,log,off" default:"auto" group:"Backfill"`
+	Shard    Shard  `help:"Take only share I of N, counted from 0: a hash of the file id decides. For array jobs." placeholder:"I/N" group:"Backfill"`
+	Enqueue  bool   `help:"Hand the snapshots to the queue of serve (at --admin-url, or of the fleet at --nats) instead of mirroring them here." group:"Backfill"`
+}
+
+// Validate is called when all settings are read.
+func (b Backfill) Validate() error {
+	if b.Enqueue && b.DryRun {
+		return errors.New("--enqueue and --dry-run exclude each other: a queue mirrors")
+	}
+	return nil
 }
 
 // Size is a number of bytes, written like 64MiB, 10MB or 1048576.

@@ -8,12 +8,13 @@ import (
 // Outcome is how the work on one snapshot ended.
 type Outcome string
 
-// The outcomes. WouldMirror only comes from a dry run.
+// The outcomes. WouldMirror only comes from a dry run, Enqueued only from handing snapshots to a queue.
 const (
 	Mirrored    Outcome = "mirrored"
 	Skipped     Outcome = "skipped"
 	Failed      Outcome = "failed"
 	WouldMirror Outcome = "would_mirror"
+	Enqueued    Outcome = "enqueued"
 )
 
 // Result is what became of one snapshot.

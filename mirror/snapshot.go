@@ -19,16 +19,16 @@ import (
 // queueing, retries, failures and reports are about one Snapshot each, so that one bad picture never holds up its siblings.
 type Snapshot struct {
 	// FileID names the video, e.g. "14508071098244929440". It is text, whatever its digits suggest.
-	FileID string
+	FileID string `json:"file_id"`
 	// TimeOffset is the picture's place in the video.
-	TimeOffset TimeOffset
+	TimeOffset TimeOffset `json:"time_offset"`
 	// Definition is the id of the snapshot template, e.g. 10. The same FileID and TimeOffset with another Definition is
 	// another picture.
-	Definition int64
+	Definition int64 `json:"definition"`
 	// TaskID names the run of VOD that made the picture; a re-take has another. Empty where VOD does not say it.
-	TaskID string
+	TaskID string `json:"task_id,omitempty"`
 	// URL is where the picture is now. VOD reuses URLs, so it identifies nothing.
-	URL string
+	URL string `json:"url"`
 }
 
 // TimeOffset is a place in a video in milliseconds. VOD writes 10000, 10000.0 and 1000.5; String gives the one shortest form.
@@ -98,6 +98,20 @@ func (s Snapshot) Validate() error {
 		return errors.New("the URL carries a user name")
 	}
 	return nil
+}
+
+// Clipped shortens what is longer than Validate allows to a length that it still refuses, so that a snapshot of any size can be
+// queued and reported.
+func (s Snapshot) Clipped() Snapshot {
+	for _, field := range []struct {
+		text *string
+		max  int
+	}{{&s.FileID, maxIDBytes}, {&s.TaskID, maxIDBytes}, {&s.URL, maxURLBytes}} {
+		if len(*field.text) > field.max {
+			*field.text = (*field.text)[:field.max+1]
+		}
+	}
+	return s
 }
 
 func validID(what, id string) error {

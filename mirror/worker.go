@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
@@ -41,6 +43,8 @@ type Options struct {
 	DryRun    bool
 	UserAgent string
 	Log       *slog.Logger
+	// Registerer gets the metrics; nil is none.
+	Registerer prometheus.Registerer
 }
 
 // Defaults that the settings share.
@@ -57,6 +61,7 @@ type Worker struct {
 	store   Store
 	fetcher fetcher
 	keys    keyLock
+	metrics *metrics
 	log     *slog.Logger
 }
 
@@ -80,7 +85,7 @@ func New(s Store, o Options) (*Worker, error) {
 		return nil, fmt.Errorf("--bytes-in-flight %d is less than --max-image-size %d: no picture of that size could ever be fetched",
 			o.BytesInFlight, o.MaxImageSize)
 	}
-	w := &Worker{options: o, store: s, log: o.Log}
+	w := &Worker{options: o, store: s, metrics: newMetrics(o.Registerer), log: o.Log}
 	w.fetcher = fetcher{client: newSourceClient(o), buffers: newBuffers(o.BytesInFlight), options: o, log: o.Log}
 	return w, nil
 }
@@ -109,6 +114,7 @@ func (w *Worker) Mirror(ctx context.Context, s Snapshot) (Result, error) {
 		r.Outcome, r.Reason, r.Err, r.RetryAfter = Failed, f.Reason, err, f.RetryAfter
 	}
 	r.Elapsed = time.Since(begin)
+	w.metrics.result(r)
 	w.logResult(ctx, r)
 	return r, nil
 }
@@ -143,15 +149,19 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 	}
 
 	f := fetch{fetcher: &w.fetcher, ctx: ctx}
+	begin := time.Now()
 	err = f.get(s.URL)
+	since(w.metrics.fetch, begin)
 	r.Attempts = f.attempts
 	if err != nil {
 		f.release(true)
 		return err
 	}
+	begin = time.Now()
 	err = w.store.Put(ctx, store.Object{
 		Key: key, Body: f.picture.body, MD5: f.picture.md5, ContentType: f.picture.contentType, Metadata: metadata(s, f.picture.etag),
 	})
+	since(w.metrics.put, begin)
 	bytes := int64(len(f.picture.body))
 	f.release(err == nil) // after an error, a connection that was given up may still be sending
 	if err != nil {

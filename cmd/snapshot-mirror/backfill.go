@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,8 +17,15 @@ type backfillCommand struct {
 	config.Destination
 	config.Source
 	config.Backfill
+	config.NATS
+	config.Admin
 
 	observe func(mirror.Result) // for demo; may be nil
+}
+
+// Validate is called when all settings are read.
+func (c *backfillCommand) Validate() error {
+	return errors.Join(c.Source.Validate(), c.Backfill.Validate(), c.NATS.Validate())
 }
 
 // readAhead is how many snapshots are decoded before a worker is free for them: it keeps the total that progress shows honest,
@@ -27,41 +35,33 @@ const readAhead = 4096
 // Run does the whole batch and ends with one of the exit codes.
 func (c *backfillCommand) Run(a *app) error {
 	limit := newLogLimit(a)
-	files := &intake.Files{Names: c.Events, Stdin: a.stdin, Malformed: limit.malformed, Announced: limit.announced}
+	files := &intake.Files{Names: c.Events, Stdin: a.stdin, Take: c.Shard.Takes, Malformed: limit.malformed, Announced: limit.announced}
 	size, err := files.Size()
 	if err != nil {
 		return usageError(fmt.Errorf("reading events: %w", err), "name event files, directories, or - for standard input")
-	}
-	key, err := mirror.ParseKeyTemplate(c.KeyTemplate)
-	if err != nil {
-		return usageError(err, "mend --key-template")
 	}
 	outputs, err := openOutputs(a, c)
 	if err != nil {
 		return err
 	}
 	defer outputs.abandon()
-	dest, closeDest, err := a.openDestination(c.Destination, c.Concurrency, c.DryRun)
+	begin := c.mirrorHere
+	if c.Enqueue {
+		begin = c.enqueue
+	}
+	work, end, err := begin(a)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = closeDest() }()
+	defer end()
 
 	progress := c.newProgress(a, &files.Stats, size)
 	defer progress.stop()
-	worker, err := mirror.New(dest, mirror.Options{
-		Key: key, Concurrency: c.Concurrency, MaxImageSize: int64(c.MaxImageSize), BytesInFlight: int64(c.BytesInFlight),
-		SourceRetries: c.SourceRetries, IdleTimeout: c.IdleTimeout, AllowPrivateSources: c.AllowPrivateSources, DryRun: c.DryRun,
-		UserAgent: "snapshot-mirror/" + version(), Log: a.log,
-	})
-	if err != nil {
-		return usageError(err, "")
-	}
 	if err := outputs.begin(); err != nil {
 		return err
 	}
 	sum := newSummary(&files.Stats)
-	err = c.mirrorAll(a, files, worker, func(r mirror.Result) error {
+	err = c.readAll(a, files, work, func(r mirror.Result) error {
 		sum.add(r)
 		progress.add(r)
 		if c.observe != nil {
@@ -77,7 +77,11 @@ func (c *backfillCommand) Run(a *app) error {
 	if err := outputs.finish(interrupted); err != nil {
 		return err
 	}
-	sum.print(c.summaryTo(a), c.To.String())
+	destination := c.To.String()
+	if c.Enqueue {
+		destination = "the queue"
+	}
+	sum.print(c.summaryTo(a), destination)
 	switch {
 	case interrupted:
 		return interruptedError()
@@ -87,8 +91,26 @@ func (c *backfillCommand) Run(a *app) error {
 	return nil
 }
 
-// mirrorAll reads the files and mirrors what they announce, until both are done or a signal comes; what was begun is finished.
-func (c *backfillCommand) mirrorAll(a *app, files *intake.Files, worker *mirror.Worker, sink func(mirror.Result) error) error {
+// batch takes what comes from source until it is closed, or until stop is done and what was begun is finished, and hands the
+// results to sink. [mirror.Worker.Batch] is one.
+type batch func(ctx, stop context.Context, source <-chan mirror.Snapshot, sink func(mirror.Result) error) error
+
+// mirrorHere is the ordinary way: a worker of this process. The caller calls end.
+func (c *backfillCommand) mirrorHere(a *app) (_ batch, end func(), _ error) {
+	dest, closeDest, err := a.openDestination(c.Destination, c.Concurrency, c.DryRun)
+	if err != nil {
+		return nil, nil, err
+	}
+	worker, err := a.newWorker(dest, c.Destination, c.Source, c.DryRun, nil)
+	if err != nil {
+		_ = closeDest()
+		return nil, nil, err
+	}
+	return worker.Batch, func() { _ = closeDest() }, nil
+}
+
+// readAll reads the files and has what they announce worked on, until both are done or a signal comes; what was begun is finished.
+func (c *backfillCommand) readAll(a *app, files *intake.Files, do batch, sink func(mirror.Result) error) error {
 	work := context.WithoutCancel(a.ctx)
 	stop, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -102,7 +124,7 @@ func (c *backfillCommand) mirrorAll(a *app, files *intake.Files, worker *mirror.
 		defer close(snapshots)
 		read <- files.Read(stop, snapshots)
 	}()
-	if err := worker.Batch(work, stop, snapshots, sink); err != nil || stop.Err() != nil {
+	if err := do(work, stop, snapshots, sink); err != nil || stop.Err() != nil {
 		return err // the reader may be waiting for standard input, which no context ends
 	}
 	return <-read

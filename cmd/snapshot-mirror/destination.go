@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/store"
@@ -17,6 +19,19 @@ type destination interface {
 
 // openDestination opens what --to names and sees that it works. The caller calls close.
 func (a *app) openDestination(d config.Destination, concurrency int, readOnly bool) (_ destination, close func() error, _ error) {
+	dest, close, err := a.destinationFor(d, concurrency, readOnly)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := dest.Check(a.ctx); err != nil {
+		_ = close()
+		return nil, nil, err
+	}
+	return dest, close, nil
+}
+
+// destinationFor opens what --to names without asking it anything. The caller calls close.
+func (a *app) destinationFor(d config.Destination, concurrency int, readOnly bool) (_ destination, close func() error, _ error) {
 	var dest destination
 	var closer io.Closer = nothing{}
 	if d.To.Bucket == "" {
@@ -31,10 +46,6 @@ func (a *app) openDestination(d config.Destination, concurrency int, readOnly bo
 			return nil, nil, err
 		}
 		dest = s3
-	}
-	if err := dest.Check(a.ctx); err != nil {
-		_ = closer.Close()
-		return nil, nil, err
 	}
 	return dest, closer.Close, nil
 }
@@ -63,6 +74,23 @@ func (a *app) openS3(d config.Destination, concurrency int) (*store.S3, error) {
 		return nil, usageError(err, "check --to and --s3-endpoint (or AWS_ENDPOINT_URL_S3), e.g. --s3-endpoint http://127.0.0.1:9000")
 	}
 	return s3, nil
+}
+
+// newWorker makes the worker that the settings describe. The registerer may be nil.
+func (a *app) newWorker(dest mirror.Store, d config.Destination, s config.Source, dryRun bool, r prometheus.Registerer) (*mirror.Worker, error) {
+	key, err := mirror.ParseKeyTemplate(d.KeyTemplate)
+	if err != nil {
+		return nil, usageError(err, "mend --key-template")
+	}
+	worker, err := mirror.New(dest, mirror.Options{
+		Key: key, Concurrency: s.Concurrency, MaxImageSize: int64(s.MaxImageSize), BytesInFlight: int64(s.BytesInFlight),
+		SourceRetries: s.SourceRetries, IdleTimeout: s.IdleTimeout, AllowPrivateSources: s.AllowPrivateSources, DryRun: dryRun,
+		UserAgent: "snapshot-mirror/" + version(), Log: a.log, Registerer: r,
+	})
+	if err != nil {
+		return nil, usageError(err, "")
+	}
+	return worker, nil
 }
 
 type nothing struct{}

@@ -72,6 +72,8 @@ func usageError(err error, hint string) error { return &exitError{exitUsage, err
 type cli struct {
 	config.General
 	Backfill backfillCommand `cmd:"" help:"Mirror the snapshots that event files announce, then exit."`
+	Serve    serveCommand    `cmd:"" help:"Take VOD's callbacks, keep them in a durable queue, and mirror what they announce, for ever."`
+	Failed   failedCommand   `cmd:"" help:"Look at the snapshots that a running serve has given up; try them again or drop them."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole thing on this machine: an image origin, events, a folder of pictures."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
@@ -167,14 +169,22 @@ func report(stderr io.Writer, err error) int {
 			return code
 		}
 	}
-	if e, ok := errors.AsType[*store.Error](err); ok && hint == "" {
-		hint = e.Hint
+	if hint == "" {
+		hint = hintOf(err)
 	}
 	fmt.Fprintf(stderr, "snapshot-mirror: error: %s\n", oneLine(err.Error()))
 	if hint != "" {
 		fmt.Fprintf(stderr, "snapshot-mirror: hint: %s\n", hint)
 	}
 	return code
+}
+
+// hintOf is what a destination's error advises, or "".
+func hintOf(err error) string {
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		return e.Hint
+	}
+	return ""
 }
 
 // oneLine keeps control characters in a stranger's text away from the terminal.

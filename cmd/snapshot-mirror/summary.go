@@ -51,6 +51,12 @@ func (s *summary) print(w io.Writer, destination string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(what string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t%s\n", what, n, note) }
 	elapsed := time.Since(s.begin)
+	if n := s.outcomes[mirror.Enqueued]; n > 0 {
+		row("enqueued", n, fmt.Sprintf("to %s in %s", destination, elapsed.Round(time.Millisecond)))
+		s.printInput(row)
+		_ = t.Flush()
+		return
+	}
 	row("mirrored", s.outcomes[mirror.Mirrored], fmt.Sprintf("%s to %s in %s", humanize.IBytes(uint64(s.bytes)), destination, elapsed.Round(time.Millisecond)))
 	if s.repeated > 0 {
 		row("  after a retry", s.repeated, "")
@@ -65,6 +71,15 @@ func (s *summary) print(w io.Writer, destination string) {
 			row("  "+string(info.Reason), n, info.Meaning)
 		}
 	}
+	s.printInput(row)
+	_ = t.Flush()
+}
+
+// printInput writes what was read.
+func (s *summary) printInput(row func(what string, n int64, note string)) {
+	if n := s.stats.OtherShares.Load(); n > 0 {
+		row("left to other shares", n, "")
+	}
 	if n := s.stats.Announced.Load(); n > 0 {
 		row("announced as failed by VOD", n, "there is no picture to fetch")
 	}
@@ -76,5 +91,4 @@ func (s *summary) print(w io.Writer, destination string) {
 	if n := s.stats.Malformed.Load(); n > 0 {
 		row("malformed", n, "pieces of input that were passed over")
 	}
-	_ = t.Flush()
 }

@@ -32,6 +32,8 @@ type Stats struct {
 	Snapshots atomic.Int64 // announced as made
 	Announced atomic.Int64 // announced as failed by VOD
 	Malformed atomic.Int64 // pieces of input that can't be used
+	// OtherShares counts snapshots that Files.Take refused.
+	OtherShares atomic.Int64
 }
 
 // Files reads events from files, directories and standard input, one after the other, without holding more than one event.
@@ -40,6 +42,8 @@ type Files struct {
 	// gzip or zstd, which their first bytes tell.
 	Names []string
 	Stdin io.Reader
+	// Take says whether the snapshots of a file id are wanted; nil wants all.
+	Take func(fileID string) bool
 	// Malformed is told of each piece that can't be used: the file, the line where it begins (0 when it is none), and why.
 	Malformed func(file string, line int, err error)
 	// Announced is told of each snapshot that VOD itself announced as failed.
@@ -179,6 +183,10 @@ func (f *Files) take(ctx context.Context, name string, line int, event vod.Event
 		f.Announced(failed)
 	}
 	for _, s := range event.Snapshots {
+		if f.Take != nil && !f.Take(s.FileID) {
+			f.Stats.OtherShares.Add(1)
+			continue
+		}
 		select {
 		case out <- s:
 			f.Stats.Snapshots.Add(1)

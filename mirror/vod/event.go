@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
@@ -148,20 +149,40 @@ func jsonError(err error) error {
 	return err
 }
 
-// Encode writes snapshots of one file, definition and task as an event that Decode reads.
-func Encode(s mirror.Snapshot) ([]byte, error) {
-	type item struct {
-		ErrCode    int
-		TimeOffset mirror.TimeOffset
-		Url        string
-	}
-	type complete struct {
-		TaskId, FileId  string
-		Definition      int64
-		SnapshotInfoSet []item
+// Encode writes a snapshot as an event that Decode reads.
+func Encode(s mirror.Snapshot) ([]byte, error) { return json.Marshal(encoded(s)) }
+
+// EncodeLetter writes a dead letter as an event that Decode reads, with a member Failure that says what is known of its failure.
+func EncodeLetter(l mirror.Letter) ([]byte, error) {
+	type failure struct {
+		Reason      mirror.Reason
+		Error       string
+		First, Last time.Time
+		Attempts    int
 	}
 	return json.Marshal(struct {
-		EventType                         string
-		SnapshotByTimeOffsetCompleteEvent complete
-	}{snapshotComplete, complete{s.TaskID, s.FileID, s.Definition, []item{{0, s.TimeOffset, s.URL}}}})
+		encodedEvent
+		Failure failure
+	}{encoded(l.Snapshot), failure{l.Reason, l.Error, l.First, l.Last, l.Attempts}})
+}
+
+type encodedEvent struct {
+	EventType                         string
+	SnapshotByTimeOffsetCompleteEvent encodedComplete
+}
+
+type encodedComplete struct {
+	TaskId, FileId  string
+	Definition      int64
+	SnapshotInfoSet []encodedItem
+}
+
+type encodedItem struct {
+	ErrCode    int
+	TimeOffset mirror.TimeOffset
+	Url        string
+}
+
+func encoded(s mirror.Snapshot) encodedEvent {
+	return encodedEvent{snapshotComplete, encodedComplete{s.TaskID, s.FileID, s.Definition, []encodedItem{{0, s.TimeOffset, s.URL}}}}
 }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/admin"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/queue"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
+)
+
+// enqueue hands the snapshots to a queue: that at --nats, or that of the serve at --admin-url. The caller calls end.
+func (c *backfillCommand) enqueue(a *app) (_ batch, end func(), _ error) {
+	add, end := func(ctx context.Context, part []mirror.Snapshot) error { return addThroughAdmin(a, c.AdminURL, part) }, func() {}
+	if c.NATS.NATS != "" {
+		q, err := a.openExternalQueue(c.NATS, queue.Options{Name: c.QueueName, Replicas: c.NATSReplicas, Log: a.log})
+		if err != nil {
+			return nil, nil, err
+		}
+		add, end = q.Add, q.Close
+	}
+	return func(ctx, stop context.Context, source <-chan mirror.Snapshot, sink func(mirror.Result) error) error {
+		return enqueueAll(ctx, stop, source, add, sink)
+	}, end, nil
+}
+
+const (
+	enqueuePart  = 100 // as many as one message of the queue takes
+	enqueueTries = 5
+	enqueuePause = time.Second // after the first try; it doubles
+)
+
+func enqueueAll(ctx, stop context.Context, source <-chan mirror.Snapshot, add func(context.Context, []mirror.Snapshot) error, sink func(mirror.Result) error) error {
+	part := make([]mirror.Snapshot, 0, enqueuePart)
+	flush := func() error {
+		begin := time.Now()
+		if err := addPatiently(ctx, stop, part, add); err != nil {
+			return err
+		}
+		for _, s := range part {
+			if err := sink(mirror.Result{Snapshot: s, Outcome: mirror.Enqueued, Elapsed: time.Since(begin)}); err != nil {
+				return err
+			}
+		}
+		part = part[:0]
+		return nil
+	}
+	for {
+		select {
+		case <-stop.Done():
+			return flush()
+		case s, ok := <-source:
+			if !ok {
+				return flush()
+			}
+			if part = append(part, s); len(part) == enqueuePart {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// addPatiently tries a few times: the queue may be full, or its leader changing.
+func addPatiently(ctx, stop context.Context, part []mirror.Snapshot, add func(context.Context, []mirror.Snapshot) error) error {
+	if len(part) == 0 {
+		return nil
+	}
+	pause := enqueuePause
+	for try := 1; ; try++ {
+		err := add(ctx, part)
+		if err == nil {
+			return nil
+		}
+		refused, answered := errors.AsType[*statusError](err)
+		_, hopeless := errors.AsType[*exitError](err) // nobody is there
+		if try == enqueueTries || stop.Err() != nil || hopeless || answered && refused.status != http.StatusServiceUnavailable {
+			return &exitError{exitCannotRun, fmt.Errorf("handing snapshots to the queue: %w", err), hintFrom(err, "run the same command again: what is queued already is not queued twice")}
+		}
+		select {
+		case <-time.After(pause):
+		case <-stop.Done():
+		}
+		pause *= 2
+	}
+}
+
+func addThroughAdmin(a *app, base string, part []mirror.Snapshot) error {
+	var body bytes.Buffer
+	for _, s := range part {
+		line, err := vod.Encode(s)
+		if err != nil {
+			return err
+		}
+		body.Write(append(line, '\n'))
+	}
+	resp, err := askAdmin(a, base, http.MethodPost, admin.PathEvents, nil, &body)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// hintFrom is the hint that err has, or another.
+func hintFrom(err error, other string) string {
+	if e, ok := errors.AsType[*exitError](err); ok && e.hint != "" {
+		return e.hint
+	}
+	return other
+}

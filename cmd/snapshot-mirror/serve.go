@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/snapshot-mirror/snapshot-mirror/config"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/admin"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/queue"
+)
+
+type serveCommand struct {
+	config.Destination
+	config.Source
+	config.Callback
+	config.Queue
+	config.Serve
+}
+
+// Validate is called when all settings are read.
+func (c *serveCommand) Validate() error {
+	return errors.Join(c.Source.Validate(), c.Callback.Validate(), c.Queue.Validate(), c.Serve.Validate())
+}
+
+// Run serves until a signal, and then drains. The order: admin, so that somebody can look; the queue; intake. At the end the
+// other way round.
+func (c *serveCommand) Run(a *app) error {
+	registry := newRegistry()
+	dest, closeDest, err := a.destinationFor(c.Destination, c.Concurrency, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closeDest() }()
+	worker, err := a.newWorker(dest, c.Destination, c.Source, false, registry)
+	if err != nil {
+		return err
+	}
+	s := &serving{a: a, c: c, events: newEventCounter(registry)}
+	adminServer, err := s.startAdmin(registry)
+	if err != nil {
+		return err
+	}
+	defer adminServer.close()
+
+	q, closeQueue, err := c.openQueue(a)
+	if err != nil {
+		return err
+	}
+	defer closeQueue()
+	registry.MustRegister(q.Collector())
+	s.queue.Store(q)
+	callback, err := s.startCallback(q)
+	if err != nil {
+		return err
+	}
+	defer callback.close()
+	s.accepting.Store(true)
+	a.log.Info("serving", "callback", "http://"+callback.address+c.CallbackPath, "admin", "http://"+adminServer.address, "to", c.To.String())
+	go s.checkDestination(dest)
+
+	return s.untilStopped(q, callback, worker)
+}
+
+// serving is one run of serve.
+type serving struct {
+	a         *app
+	c         *serveCommand
+	events    *eventCounter
+	queue     atomic.Pointer[queue.Queue] // nil until it is open
+	accepting atomic.Bool                 // the callback is up, and no signal has come
+}
+
+// untilStopped works off the queue until a signal, stops intake, and finishes what is in flight within --drain.
+func (s *serving) untilStopped(q *queue.Queue, callback *listener, worker *mirror.Worker) error {
+	stop, halt := context.WithCancel(s.a.ctx)
+	defer halt()
+	work, interrupt := context.WithCancel(context.WithoutCancel(s.a.ctx))
+	defer interrupt()
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		q.Run(work, stop, s.c.Concurrency, worker.Mirror)
+	}()
+
+	var failure error
+	select {
+	case <-s.a.ctx.Done():
+	case failure = <-callback.ended:
+		failure = fmt.Errorf("serving callbacks: %w", failure)
+	}
+	s.accepting.Store(false)
+	s.a.log.Info("stopping: finishing what is in flight; another signal quits at once", "in_flight", q.InFlight(), "drain", s.c.Drain)
+	drained := time.NewTimer(s.c.Drain)
+	defer drained.Stop()
+	callback.shutdown(min(s.c.Drain, 5*time.Second)) // no event is left without its answer
+	halt()
+	select {
+	case <-worked:
+	case <-drained.C:
+		s.a.log.Warn("not finished within the drain time: what is left stays queued", "in_flight", q.InFlight())
+		interrupt()
+		<-worked
+	}
+	s.a.log.Info("stopped")
+	return failure
+}
+
+// checkDestination tells early what is wrong with the destination. It stops nothing: snapshots wait in the queue.
+func (s *serving) checkDestination(d destination) {
+	if err := d.Check(s.a.ctx); err != nil && s.a.ctx.Err() == nil {
+		s.a.log.Warn("the destination can't be used now: snapshots will wait in the queue", "err", err, "hint", hintOf(err))
+	}
+}
+
+// ready says why an event can't be accepted durably now.
+func (s *serving) ready(ctx context.Context) error {
+	q := s.queue.Load()
+	switch {
+	case s.a.ctx.Err() != nil:
+		return errors.New("stopping")
+	case q == nil || !s.accepting.Load():
+		return errors.New("starting")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return q.Ready(ctx)
+}
+
+func (s *serving) startAdmin(registry *prometheus.Registry) (*listener, error) {
+	fromAdmin := &intake.Callback{Path: admin.PathEvents, Queue: laterQueue{s}, MaxBody: 16 << 20, Log: s.a.log, Count: s.events.from("enqueue")}
+	handler := admin.Handler(admin.Options{
+		Ready: s.ready, Metrics: registry, Events: fromAdmin, PProf: s.c.PProf,
+		Letters: func() admin.Letters {
+			if q := s.queue.Load(); q != nil {
+				return q
+			}
+			return nil
+		},
+	})
+	return listen("--admin-listen", s.c.AdminListen, handler, 0)
+}
+
+func (s *serving) startCallback(q *queue.Queue) (*listener, error) {
+	if !s.c.Authenticated() {
+		s.a.log.Debug("callbacks are taken from anybody who can reach --listen")
+	}
+	return listen("--listen", s.c.Listen, &intake.Callback{
+		Path: s.c.CallbackPath, Queue: q, MaxBody: int64(s.c.MaxEventSize), Log: s.a.log, Count: s.events.from("callback"),
+		Auth: intake.Auth{
+			SignKeys: s.c.SignKey.Reveal(), User: s.c.CallbackUser, Password: s.c.CallbackPassword.Reveal(),
+			PathSecret: s.c.CallbackSecret.Reveal(), Networks: s.c.AllowFrom,
+		},
+	}, 10*time.Second)
+}
+
+// laterQueue is the queue once it is open.
+type laterQueue struct{ s *serving }
+
+func (l laterQueue) Add(ctx context.Context, snapshots []mirror.Snapshot) error {
+	if q := l.s.queue.Load(); q != nil && l.s.accepting.Load() {
+		return q.Add(ctx, snapshots)
+	}
+	return errors.New("the queue is not open")
+}
+
+// openQueue opens the queue in this process or at --nats. The caller calls close.
+func (c *serveCommand) openQueue(a *app) (_ *queue.Queue, close func(), _ error) {
+	if c.Queue.NATS.NATS != "" {
+		q, err := a.openExternalQueue(c.Queue.NATS, a.queueOptions(c.Queue))
+		if err != nil {
+			return nil, nil, err
+		}
+		return q, q.Close, nil
+	}
+	server, err := queue.OpenEmbedded(c.DataDir, a.log)
+	if errors.Is(err, queue.ErrInUse) {
+		return nil, nil, &exitError{exitCannotRun, err, "each serve needs a --data-dir of its own; several share one queue through --nats"}
+	}
+	if err != nil {
+		return nil, nil, &exitError{exitCannotRun, err, "name a directory on a disk with room in --data-dir"}
+	}
+	q, err := queue.Open(a.ctx, server, a.queueOptions(c.Queue))
+	if err != nil {
+		_ = server.Close()
+		return nil, nil, err
+	}
+	return q, func() {
+		q.Close()
+		_ = server.Close()
+	}, nil
+}
+
+func (a *app) queueOptions(c config.Queue) queue.Options {
+	return queue.Options{
+		Name: c.QueueName, Replicas: c.NATSReplicas, RetryMin: c.RetryMin, RetryMax: c.RetryMax, GiveUpAfter: c.GiveUpAfter, Log: a.log,
+	}
+}
+
+// openExternalQueue opens the queue at --nats.
+func (a *app) openExternalQueue(c config.NATS, o queue.Options) (*queue.Queue, error) {
+	server := queue.External{URL: c.NATS, Credentials: c.NATSCreds, CA: c.NATSCA, Cert: c.NATSCert, Key: c.NATSKey}
+	q, err := queue.Open(a.ctx, server, o)
+	if err != nil {
+		return nil, &exitError{exitCannotRun, err, "is a NATS server with JetStream at --nats, and may these credentials use it?"}
+	}
+	return q, nil
+}
+
+// listener is an HTTP server on an address.
+type listener struct {
+	address string
+	server  *http.Server
+	ended   chan error // gets why the server ended, unless it was told to
+}
+
+// listen serves h. A read time-out of 0 leaves bodies as long as they take.
+func listen(flag, address string, h http.Handler, readTimeout time.Duration) (*listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &exitError{exitCannotRun, fmt.Errorf("listening on %s: %w", address, err), "choose another address with " + flag}
+	}
+	s := &listener{address: l.Addr().String(), ended: make(chan error, 1), server: &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}}
+	go func() {
+		if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.ended <- err
+		}
+	}()
+	return s, nil
+}
+
+// shutdown takes no more connections and lets requests end for a while.
+func (l *listener) shutdown(within time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	if l.server.Shutdown(ctx) != nil {
+		l.close()
+	}
+}
+
+func (l *listener) close() { _ = l.server.Close() }
+
+// eventCounter counts what came in.
+type eventCounter struct{ events *prometheus.CounterVec }
+
+func newEventCounter(r prometheus.Registerer) *eventCounter {
+	c := &eventCounter{prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "snapshot_mirror_events_total", Help: "Events, or requests that held none, by source (callback, enqueue) and outcome."}, []string{"source", "outcome"})}
+	r.MustRegister(c.events)
+	return c
+}
+
+func (c *eventCounter) from(source string) func(intake.CallbackOutcome, int) {
+	return func(outcome intake.CallbackOutcome, n int) {
+		c.events.WithLabelValues(source, string(outcome)).Add(float64(n))
+	}
+}
+
+// newRegistry has what every Go program tells, and the version.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "snapshot_mirror_build_info", Help: "Always 1; the version is a label."}, []string{"version"})
+	info.WithLabelValues(version()).Set(1)
+	r.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}

@@ -1,0 +1,415 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
+)
+
+// Queue takes snapshots for good.
+type Queue interface {
+	// Add returns nil only when every one of the snapshots is on disk, and returns soon after ctx ends. Adding the same again
+	// does no harm. It is safe for concurrent use, and its errors hold no secrets.
+	Add(ctx context.Context, snapshots []mirror.Snapshot) error
+}
+
+// Defaults of a [Callback].
+const (
+	DefaultMaxBody         = 4 << 20 // bytes; some 40,000 pictures in one event
+	DefaultCallbackTimeout = 4 * time.Second
+)
+
+// Callback is the HTTP handler that VOD's normal callback, or whoever forwards events, posts to. It answers 200 only when every
+// snapshot that the body announces is in the queue, for VOD tries a few times at most and then forgets. The body is a bare
+// event, {"EventSet":[...]}, {"Response":{...}}, an array, NDJSON, or a mixture. The answers:
+//
+//	200  everything is queued: {"queued":N,"foreign":M}, in events
+//	400  something in the body can't be used; what can is queued
+//	401  an [Auth] method was not passed; 403 from a wrong network
+//	404  another path; 405 another method than POST
+//	408  the body did not come in time
+//	413  the body is larger than MaxBody; 415 it is compressed
+//	503  the queue failed or is too slow, or memory is short: to be tried again, see Retry-After
+//
+// The exported fields must not change once it serves. A server around it must not cut writes off before Timeout.
+type Callback struct {
+	// Path is where events are posted, e.g. "/vod/callback". With Auth.PathSecret, it is Path + "/" + secret.
+	Path  string
+	Queue Queue
+	Auth  Auth
+	// MaxBody is the largest body in bytes; 0 is DefaultMaxBody.
+	MaxBody int64
+	// Timeout is for a whole request, from its headers to its answer; 0 is DefaultCallbackTimeout. VOD gives up after 5 s.
+	Timeout time.Duration
+	// Log may be nil. What strangers send reaches it clipped and without control characters.
+	Log *slog.Logger
+	// Count is told of each outcome, for metrics, by many goroutines at once; may be nil.
+	Count func(outcome CallbackOutcome, n int)
+
+	once     sync.Once
+	bodies   *semaphore.Weighted // bytes
+	decoded  *semaphore.Weighted // bytes
+	denials  limit
+	failures limit
+	items    limit
+}
+
+// CallbackOutcome is what became of an event or a request. The set is closed: [CallbackOutcomes].
+type CallbackOutcome string
+
+// The outcomes; what each means stands in [CallbackOutcomes].
+const (
+	CallbackQueued       CallbackOutcome = "queued"
+	CallbackForeign      CallbackOutcome = "foreign"
+	CallbackMalformed    CallbackOutcome = "malformed"
+	CallbackTooLarge     CallbackOutcome = "too_large"
+	CallbackUnauthorized CallbackOutcome = "unauthorized"
+	CallbackRefused      CallbackOutcome = "refused"
+	CallbackAborted      CallbackOutcome = "aborted"
+)
+
+// CallbackOutcomes is the one table of them. An event that is sent again is counted again.
+var CallbackOutcomes = []struct {
+	Outcome CallbackOutcome
+	Meaning string
+}{
+	{CallbackQueued, "an event whose snapshots are in the queue"},
+	{CallbackForeign, "an event without snapshots for us: of another type, or with nothing but snapshots that VOD announces as failed"},
+	{CallbackMalformed, "a piece of a body, or a body, that is no event, or an event with items that can't be named"},
+	{CallbackTooLarge, "a request whose body is larger than the limit"},
+	{CallbackUnauthorized, "a request that did not pass authentication"},
+	{CallbackRefused, "a request answered 503: the queue failed or is too slow, or memory is short"},
+	{CallbackAborted, "a request whose body never came to its end"},
+}
+
+// Bounds on the memory of all requests together.
+const (
+	bodyBudget   = 64 << 20
+	bodyOverhead = 128 << 10 // a request costs this beside its body: the scanner's block, the connection's buffers
+	bodyWait     = 2 * time.Second
+
+	// An array's element of three bytes can become a snapshot, or an error, of some hundred. An event that would need the whole
+	// budget has 200,000 commas, which is 60,000 pictures.
+	decodedBudget   = 128 << 20
+	decodedPerComma = 512
+)
+
+const retryAfter = "5" // seconds
+
+func (c *Callback) init() {
+	if c.MaxBody <= 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultCallbackTimeout
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.bodies = semaphore.NewWeighted(max(bodyBudget, c.MaxBody+bodyOverhead))
+	c.decoded = semaphore.NewWeighted(decodedBudget)
+	c.denials = limit{every: 10 * time.Second, burst: 1}
+	c.failures = limit{every: 10 * time.Second, burst: 1}
+	c.items = limit{every: time.Second / 10, burst: 100} // each is a picture that will be missing
+}
+
+// ServeHTTP answers one request.
+func (c *Callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.once.Do(c.init)
+	secret, ours := c.route(r.URL.Path)
+	switch {
+	case !ours:
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "events are posted", http.StatusMethodNotAllowed)
+		return
+	}
+	if why := c.Auth.head(r, secret); why != "" {
+		c.deny(w, r, why)
+		return
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		c.count(CallbackMalformed, 1)
+		w.Header().Set("Accept-Encoding", "identity")
+		http.Error(w, "the body must not be compressed", http.StatusUnsupportedMediaType)
+		return
+	}
+	if r.ContentLength > c.MaxBody {
+		c.tooLarge(w)
+		return
+	}
+	deadline := time.Now().Add(c.Timeout)
+	body, free, ok := c.read(w, r, deadline)
+	if !ok {
+		return
+	}
+	defer free()
+	if why := c.Auth.sign(r, body, time.Now()); why != "" {
+		c.deny(w, r, why)
+		return
+	}
+	// A client that goes away now may have been VOD's last try: what is here is queued all the same.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), deadline)
+	defer cancel()
+	c.take(ctx, w, body)
+}
+
+// route gives what follows Path as its secret, and whether the path is ours at all.
+func (c *Callback) route(path string) (secret string, ours bool) {
+	if path == c.Path {
+		return "", true
+	}
+	secret, below := strings.CutPrefix(path, strings.TrimSuffix(c.Path, "/")+"/")
+	return secret, below && c.Auth.PathSecret != ""
+}
+
+// deny never tells the client which part was wrong.
+func (c *Callback) deny(w http.ResponseWriter, r *http.Request, why denial) {
+	c.count(CallbackUnauthorized, 1)
+	if more, ok := c.denials.allow(time.Now()); ok {
+		c.Log.Warn("callback refused: authentication failed", "remote", printable(r.RemoteAddr, 80), "check", string(why), "unlogged", more)
+	}
+	if why == wrongNetwork {
+		http.Error(w, "forbidden", http.StatusForbidden)
+		return
+	}
+	if c.Auth.basic() {
+		w.Header().Set("WWW-Authenticate", `Basic realm="snapshot-mirror", charset="UTF-8"`)
+	}
+	http.Error(w, "unauthorized", http.StatusUnauthorized)
+}
+
+func (c *Callback) tooLarge(w http.ResponseWriter) {
+	c.count(CallbackTooLarge, 1)
+	http.Error(w, fmt.Sprintf("the body is larger than %d bytes", c.MaxBody), http.StatusRequestEntityTooLarge)
+}
+
+// refuse asks for another try. reason is for the client and err for the log.
+func (c *Callback) refuse(w http.ResponseWriter, reason string, err error) {
+	c.count(CallbackRefused, 1)
+	if more, ok := c.failures.allow(time.Now()); ok {
+		c.Log.Warn("callback refused: it must be sent again", "err", printable(err.Error(), 500), "unlogged", more)
+	}
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, reason, http.StatusServiceUnavailable)
+}
+
+// read takes the body into memory that is accounted for until free is called. When ok is false, the answer has been given.
+func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Time) (body []byte, free func(), ok bool) {
+	size := r.ContentLength
+	if size < 0 {
+		size = c.MaxBody
+	}
+	size += bodyOverhead
+	wait, cancel := context.WithTimeout(r.Context(), min(bodyWait, time.Until(deadline)))
+	defer cancel()
+	if err := c.bodies.Acquire(wait, size); err != nil {
+		c.refuse(w, "too many requests at once; try again", errors.New("waiting for memory: too many requests at once"))
+		return nil, nil, false
+	}
+	// Else slow clients would hold all the memory. Where deadlines are not supported, the server's own must do.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(deadline)
+	var buffer bytes.Buffer
+	if r.ContentLength >= 0 {
+		buffer.Grow(int(r.ContentLength) + bytes.MinRead) // what ReadFrom wants at least, so that it never grows again
+	}
+	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, c.MaxBody)); err != nil {
+		c.bodies.Release(size)
+		c.unread(w, err)
+		return nil, nil, false
+	}
+	_ = control.SetReadDeadline(time.Time{}) // the server watches the connection, and would take it for gone
+	if spare := size - bodyOverhead - int64(buffer.Len()); spare > 0 {
+		c.bodies.Release(spare)
+		size -= spare
+	}
+	return buffer.Bytes(), func() { c.bodies.Release(size) }, true
+}
+
+// unread answers where the body can't be read to its end.
+func (c *Callback) unread(w http.ResponseWriter, err error) {
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		c.tooLarge(w)
+		return
+	}
+	c.count(CallbackAborted, 1)
+	c.Log.Debug("callback's body did not come to its end", "err", printable(err.Error(), 200))
+	status, reason := http.StatusBadRequest, "the body can't be read to its end"
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		status, reason = http.StatusRequestTimeout, "the body did not come in time"
+	}
+	http.Error(w, reason, status)
+}
+
+// taken is what became of one body's pieces.
+type taken struct {
+	queued, foreign, bad int
+	first                error // of the bad ones, with its line
+}
+
+func (t *taken) malformed(line int, err error) {
+	t.bad++
+	if t.first == nil {
+		t.first = fmt.Errorf("line %d: %w", line, err)
+	}
+}
+
+// take queues the body's events one after the other, holding one at a time, and answers.
+func (c *Callback) take(ctx context.Context, w http.ResponseWriter, body []byte) {
+	var t taken
+	scanner := vod.NewScanner(bytes.NewReader(body))
+	for {
+		text, line, err := scanner.Next()
+		if err == io.EOF {
+			break
+		}
+		if bad, ok := errors.AsType[*vod.Malformed](err); ok {
+			c.malformed(&t, bad.Line, bad.Err)
+			continue
+		}
+		if err != nil { // can't be: the body is in memory
+			c.malformed(&t, scanner.Line(), err)
+			break
+		}
+		if err := c.event(ctx, &t, text, line); err != nil {
+			c.refuse(w, "the events can't be queued now; try again", err)
+			return
+		}
+	}
+	if t.queued+t.foreign+t.bad == 0 {
+		c.malformed(&t, 1, errors.New("the body holds no event"))
+	}
+	c.Log.Debug("callback taken", "queued", t.queued, "foreign", t.foreign, "malformed", t.bad)
+	if t.bad > 0 {
+		http.Error(w, fmt.Sprintf("%d of %d events can't be used, the rest is queued; the first on %s",
+			t.bad, t.queued+t.foreign+t.bad, printable(t.first.Error(), 300)), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"queued":%d,"foreign":%d}`+"\n", t.queued, t.foreign)
+}
+
+// event decodes and queues one event. An error is the queue's, or says that it can't be reached in time.
+func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) error {
+	size := int64(len(text) + decodedPerComma*bytes.Count(text, []byte(",")))
+	if size > decodedBudget {
+		c.malformed(t, line, errors.New("the event has too many items"))
+		return nil
+	}
+	if err := c.decoded.Acquire(ctx, size); err != nil {
+		return fmt.Errorf("waiting for memory to decode an event: %w", err)
+	}
+	defer c.decoded.Release(size)
+	event, err := vod.Decode(text)
+	if err != nil {
+		c.malformed(t, line, err)
+		return nil
+	}
+	if len(event.Snapshots) > 0 {
+		if err := c.Queue.Add(ctx, event.Snapshots); err != nil {
+			return err
+		}
+		c.count(CallbackQueued, 1)
+		t.queued++
+	}
+	// Told only now, as a queue that fails brings the event again.
+	for _, failed := range event.Failed {
+		if more, ok := c.items.allow(time.Now()); ok {
+			c.Log.Info("announced as failed by VOD", "file_id", printable(failed.FileID, 256),
+				"time_offset", printable(failed.TimeOffset, 40), "code", failed.Code, "unlogged", more)
+		}
+	}
+	for _, err := range event.Malformed {
+		c.warn(line, err)
+	}
+	switch {
+	case len(event.Malformed) > 0:
+		c.count(CallbackMalformed, 1)
+		if len(event.Snapshots) == 0 {
+			t.malformed(line, event.Malformed[0])
+		}
+	case len(event.Snapshots) == 0:
+		c.count(CallbackForeign, 1)
+		t.foreign++
+	}
+	return nil
+}
+
+func (c *Callback) malformed(t *taken, line int, err error) {
+	c.count(CallbackMalformed, 1)
+	c.warn(line, err)
+	t.malformed(line, err)
+}
+
+func (c *Callback) warn(line int, err error) {
+	if more, ok := c.items.allow(time.Now()); ok {
+		c.Log.Warn("malformed input passed over", "line", line, "err", printable(err.Error(), 300), "unlogged", more)
+	}
+}
+
+func (c *Callback) count(outcome CallbackOutcome, n int) {
+	if c.Count != nil {
+		c.Count(outcome, n)
+	}
+}
+
+// printable clips a stranger's text to n bytes and takes what could forge a line of a log, or play with a terminal, out of it.
+func printable(s string, n int) string {
+	clipped := len(s) > n
+	if clipped {
+		s = s[:n]
+	}
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+	if clipped {
+		s += "…"
+	}
+	return s
+}
+
+// limit keeps strangers from filling the log: burst lines at once, and one more each interval.
+type limit struct {
+	every time.Duration
+	burst int
+
+	mu   sync.Mutex
+	owed time.Time // when all lines of the burst can be written again
+	held int
+}
+
+// allow says whether a line may be written, and how many were not since the last one.
+func (l *limit) allow(now time.Time) (held int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owed.Before(now) {
+		l.owed = now
+	}
+	if l.owed.Sub(now) > time.Duration(l.burst-1)*l.every {
+		l.held++
+		return 0, false
+	}
+	l.owed = l.owed.Add(l.every)
+	held, l.held = l.held, 0
+	return held, true
+}

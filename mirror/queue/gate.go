@@ -1,0 +1,96 @@
+package queue
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// gate holds the workers back while the store takes nothing: then every snapshot would be fetched in vain, and fail. One
+// worker at a time tries again, after 1 s doubling to 30 s.
+type gate struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	streak  int           // failures of the store without a success between
+	delay   time.Duration // 0 while the gate is open
+	until   time.Time     // when the next try may be made
+	probing bool          // a try is under way
+	opened  chan struct{} // closed when the gate opens
+}
+
+const (
+	gateStreak = 3 // one refused object is not an outage
+	gateMin    = time.Second
+	gateMax    = 30 * time.Second
+)
+
+// wait returns when the caller may take a snapshot, or with the context's error.
+func (g *gate) wait(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		if g.delay == 0 {
+			g.mu.Unlock()
+			return ctx.Err()
+		}
+		pause := time.Until(g.until)
+		if pause <= 0 {
+			// This caller is the one that tries; when it finds nothing to try with, another may after the same wait.
+			g.probing, g.until = true, time.Now().Add(g.delay)
+			g.mu.Unlock()
+			return ctx.Err()
+		}
+		opened := g.opened
+		g.mu.Unlock()
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-opened:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// failed notes that the store did not take a picture.
+func (g *gate) failed(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.streak++
+	switch {
+	case g.delay == 0 && g.streak < gateStreak:
+		return
+	case g.delay == 0:
+		g.log.Warn("the destination takes no pictures: snapshots wait in the queue", "err", err)
+		g.delay, g.opened = gateMin, make(chan struct{})
+	case g.probing:
+		g.delay = min(2*g.delay, gateMax)
+	default: // begun before the gate was closed
+		return
+	}
+	g.probing, g.until = false, time.Now().Add(g.delay/2+rand.N(g.delay/2))
+}
+
+// worked notes that the store took, or knew, a picture.
+func (g *gate) worked() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.streak = 0
+	if g.delay > 0 {
+		g.delay, g.probing = 0, false
+		close(g.opened)
+		g.log.Info("the destination takes pictures again")
+	}
+}
+
+// open says whether the store was last seen to work.
+func (g *gate) open() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.delay == 0
+}

@@ -1,0 +1,178 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+)
+
+// Work mirrors one snapshot. A snapshot that fails is a Result; an error says that the work was interrupted, and counts as
+// nothing. It is called by many goroutines at once.
+type Work func(context.Context, mirror.Snapshot) (mirror.Result, error)
+
+// Run works off the queue, n snapshots at once, until stop is done and what was begun is finished, or ctx ends, which interrupts
+// what was begun: it stays queued.
+func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
+	var group errgroup.Group
+	for range splitting {
+		group.Go(func() error {
+			q.each(stop, q.splitters, func(m jetstream.Msg) { q.split(ctx, m) })
+			return nil
+		})
+	}
+	for range n {
+		group.Go(func() error {
+			for q.gate.wait(stop) == nil {
+				q.next(stop, q.workers, func(m jetstream.Msg) { q.deliver(ctx, m, work) })
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+}
+
+// InFlight is how many snapshots are being worked on in this process.
+func (q *Queue) InFlight() int64 { return q.inFlight.Load() }
+
+// StoreWorks says whether the store took the last pictures that it was given.
+func (q *Queue) StoreWorks() bool { return q.gate.open() }
+
+func (q *Queue) each(stop context.Context, c jetstream.Consumer, do func(jetstream.Msg)) {
+	for stop.Err() == nil {
+		q.next(stop, c, do)
+	}
+}
+
+const (
+	pullWait  = 30 * time.Second
+	pullPause = 500 * time.Millisecond
+)
+
+// next waits for one message. Each goroutine asks for the one that it is ready for, so that none lies waiting in this process
+// while others are idle.
+func (q *Queue) next(stop context.Context, c jetstream.Consumer, do func(jetstream.Msg)) {
+	wait, cancel := context.WithTimeout(stop, pullWait)
+	defer cancel()
+	m, err := c.Next(jetstream.FetchContext(wait))
+	if err == nil {
+		do(m)
+		return
+	}
+	if stop.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	q.log.Debug("asking the queue for work", "err", err)
+	select { // the server is away; the connection mends itself
+	case <-time.After(pullPause):
+	case <-stop.Done():
+	}
+}
+
+// splitting is how many events are split at once: each waits for the disk.
+const splitting = 4
+
+// split makes a message for each snapshot of an event. The event is gone only when all are on disk.
+func (q *Queue) split(ctx context.Context, m jetstream.Msg) {
+	snapshots, err := decodeSnapshots(m.Data())
+	if err != nil {
+		q.foreign(ctx, m, err)
+		return
+	}
+	if err := q.addSplit(ctx, snapshots); err != nil {
+		q.log.Debug("splitting an event", "err", err)
+		_ = m.NakWithDelay(time.Second)
+		return
+	}
+	q.done(ctx, m)
+}
+
+func (q *Queue) addSplit(ctx context.Context, snapshots []mirror.Snapshot) error {
+	if err := q.server.writable(); err != nil {
+		return err
+	}
+	acks := make([]jetstream.PubAckFuture, 0, len(snapshots))
+	for _, s := range snapshots {
+		data, err := json.Marshal([]mirror.Snapshot{s})
+		if err != nil {
+			return err
+		}
+		ack, err := q.js.PublishAsync(q.subject(kindSnapshot, id(s)), data)
+		if err != nil {
+			return err
+		}
+		acks = append(acks, ack)
+	}
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			if err := q.judge(err); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// deliver has one snapshot worked on, and settles what becomes of its message.
+func (q *Queue) deliver(ctx context.Context, m jetstream.Msg, work Work) {
+	snapshots, err := decodeSnapshots(m.Data())
+	if err == nil && len(snapshots) != 1 {
+		err = errors.New("not one snapshot")
+	}
+	if err != nil {
+		q.foreign(ctx, m, err)
+		return
+	}
+	q.inFlight.Add(1)
+	defer q.inFlight.Add(-1)
+	stopBeat := keep(m)
+	result, err := work(ctx, snapshots[0])
+	stopBeat()
+	if err != nil {
+		_ = m.Nak() // at once, for another replica or the next start
+		return
+	}
+	q.settle(ctx, m, result)
+}
+
+// keep tells the server now and then that the message is being worked on.
+func keep(m jetstream.Msg) (stop func()) {
+	ticker := time.NewTicker(beat)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ticker.C:
+				_ = m.InProgress()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { ticker.Stop(); close(done) }
+}
+
+// done takes a message out of its stream. If that fails, it comes again: then its picture is there already.
+func (q *Queue) done(ctx context.Context, m jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := m.DoubleAck(ctx); err != nil {
+		q.log.Debug("taking a message out of the queue", "err", err)
+	}
+}
+
+// foreign takes out what this program has not written.
+func (q *Queue) foreign(ctx context.Context, m jetstream.Msg, err error) {
+	q.log.Error("a message in the queue is not snapshot-mirror's and is dropped", "subject", m.Subject(), "bytes", len(m.Data()), "err", err)
+	q.done(ctx, m)
+}

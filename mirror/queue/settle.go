@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+)
+
+// settle decides what becomes of a snapshot after a try: gone, again later, or a dead letter.
+func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
+	ctx = context.WithoutCancel(ctx)
+	if r.Outcome != mirror.Failed {
+		q.gate.worked()
+		q.done(ctx, m)
+		if meta, err := m.Metadata(); err == nil && meta.NumDelivered > 1 {
+			q.forget(ctx, r.Snapshot)
+		}
+		return
+	}
+	if storeOutage(r.Reason) {
+		// Not the snapshot's fault: nothing is noted against it, however long it takes.
+		q.gate.failed(r.Err)
+		_ = m.NakWithDelay(max(jitter(q.options.RetryMin), r.RetryAfter))
+		return
+	}
+	l, err := q.note(ctx, m, r)
+	if err != nil {
+		q.log.Warn("noting a failure in the queue", "err", err)
+		_ = m.NakWithDelay(jitter(q.options.RetryMin))
+		return
+	}
+	if r.Reason.Info().Retry == mirror.Never || l.Last.Sub(l.First) >= q.options.GiveUpAfter {
+		q.bury(ctx, m, l)
+		return
+	}
+	delay := max(backoff(l.Attempts, q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
+	if err := q.putLetter(ctx, kindWaiting, l); err != nil {
+		q.log.Warn("noting a failure in the queue", "err", err)
+	}
+	_ = m.NakWithDelay(delay)
+}
+
+// storeOutage says whether the store is to blame, not the snapshot.
+func storeOutage(r mirror.Reason) bool {
+	return r == mirror.StoreUnavailable || r == mirror.StoreDenied
+}
+
+// backoff is the wait after so many failures: doubling, with jitter, so that what failed together does not come back together.
+func backoff(failures int, shortest, longest time.Duration) time.Duration {
+	d := longest
+	if shift := failures - 1; shift < 32 && shortest<<shift>>shift == shortest {
+		d = min(shortest<<shift, longest)
+	}
+	return jitter(d)
+}
+
+// jitter gives three to five quarters of d.
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
+
+// note adds a failure to what is known of the snapshot's earlier ones.
+func (q *Queue) note(ctx context.Context, m jetstream.Msg, r mirror.Result) (letter, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return letter{}, err
+	}
+	now := time.Now().UTC()
+	l := letter{mirror.Letter{Snapshot: r.Snapshot, First: now}, meta.Sequence.Stream}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	before, err := q.waiting.GetLastMsgForSubject(ctx, q.subject(kindWaiting, id(r.Snapshot)))
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return letter{}, err
+	}
+	if err == nil {
+		// A record of an earlier message with the same snapshot is not this one's: it would give up at once.
+		if old, err := decodeLetter(before.Data); err == nil && old.Sequence == l.Sequence {
+			l.First, l.Attempts = old.First, old.Attempts
+		}
+	}
+	l.Last, l.Reason, l.Error = now, r.Reason, r.Err.Error()
+	l.Attempts++
+	return l, nil
+}
+
+// bury makes a dead letter of the snapshot, and only then takes it out of the queue.
+func (q *Queue) bury(ctx context.Context, m jetstream.Msg, l letter) {
+	if err := q.putLetter(ctx, kindDead, l); err != nil {
+		q.log.Warn("writing a dead letter", "err", err)
+		_ = m.NakWithDelay(jitter(q.options.RetryMin))
+		return
+	}
+	q.log.Warn("snapshot given up", "file_id", l.Snapshot.FileID, "time_offset", l.Snapshot.TimeOffset.String(), "definition", l.Snapshot.Definition,
+		"task_id", l.Snapshot.TaskID, "reason", l.Reason, "attempt", l.Attempts, "err", l.Error)
+	q.done(ctx, m)
+	q.forget(ctx, l.Snapshot)
+}
+
+// forget drops what was noted of a snapshot that is settled. What stays by mischance expires.
+func (q *Queue) forget(ctx context.Context, s mirror.Snapshot) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := q.waiting.Purge(ctx, jetstream.WithPurgeSubject(q.subject(kindWaiting, id(s)))); err != nil {
+		q.log.Debug("forgetting a failure", "err", err)
+	}
+}
+
+func (q *Queue) putLetter(ctx context.Context, kind string, l letter) error {
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return q.publish(ctx, q.subject(kind, id(l.Snapshot)), data)
+}
