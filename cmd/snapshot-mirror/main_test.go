@@ -55,11 +55,12 @@ func TestScripts(t *testing.T) {
 // origin is an image origin on a real socket, which remembers what it was asked for. Every path holds a picture of its own,
 // except that /missing/... is 404 and /html/... an error page with 200.
 type origin struct {
-	URL  string
-	size int
-	mu   sync.Mutex
-	gate func(path string) // called before a picture is sent; may be nil
-	gets []string
+	URL    string
+	size   int
+	mu     sync.Mutex
+	gate   func(path string) // called before a picture is sent; may be nil
+	gets   []string
+	answer func(http.ResponseWriter, *http.Request) bool // answers instead, or says false; may be nil
 }
 
 func newOrigin(t testing.TB) *origin {
@@ -71,8 +72,11 @@ func newOrigin(t testing.TB) *origin {
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.gets = append(o.gets, r.URL.Path)
-	gate := o.gate
+	gate, answer := o.gate, o.answer
 	o.mu.Unlock()
+	if answer != nil && answer(w, r) {
+		return
+	}
 	if gate != nil {
 		gate(r.URL.Path)
 	}
@@ -94,6 +98,12 @@ func (o *origin) setGate(gate func(path string)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.gate = gate
+}
+
+func (o *origin) setAnswer(answer func(http.ResponseWriter, *http.Request) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.answer = answer
 }
 
 // asked gives the paths of all requests so far, and forgets them.

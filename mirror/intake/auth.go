@@ -19,7 +19,7 @@ type Auth struct {
 	// SignKeys are the keys of VOD's signature; any of them will do, so that a key can be changed without a gap. An empty one
 	// passes nothing. The signature is Sign = hex(MD5(key + T)), where T is its expiry in UNIX seconds, in the URL's query or
 	// at the top level of the body's first JSON object. It says who sends, not what: the body is not covered.
-	// Source: "Normal callback" of Tencent's SDK for SetEventConfig (SignKey); the doc says neither where Sign and T stand.
+	// Source: SignKey in Tencent's SDK, which does not say where the two stand.
 	SignKeys []string
 	// User and Password are those of HTTP Basic, asked for when either is set.
 	User, Password string

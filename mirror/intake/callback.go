@@ -220,6 +220,10 @@ func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Ti
 	wait, cancel := context.WithTimeout(r.Context(), min(bodyWait, time.Until(deadline)))
 	defer cancel()
 	if err := c.bodies.Acquire(wait, size); err != nil {
+		if r.Context().Err() != nil {
+			c.unread(w, err)
+			return nil, nil, false
+		}
 		c.refuse(w, "too many requests at once; try again", errors.New("waiting for memory: too many requests at once"))
 		return nil, nil, false
 	}
@@ -276,6 +280,10 @@ func (c *Callback) take(ctx context.Context, w http.ResponseWriter, body []byte)
 	var t taken
 	scanner := vod.NewScanner(bytes.NewReader(body))
 	for {
+		if err := ctx.Err(); err != nil { // millions of bad pieces take their time, too
+			c.refuse(w, "the body took too long; try again", err)
+			return
+		}
 		text, line, err := scanner.Next()
 		if err == io.EOF {
 			break

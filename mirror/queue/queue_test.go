@@ -217,8 +217,17 @@ func TestRetriesAndDeadLetters(t *testing.T) {
 			t.Errorf("%+v chooses %+v, want none", none, got)
 		}
 	}
-	if s, err := q.waiting.Info(t.Context()); err != nil || s.State.Msgs != 0 {
-		t.Errorf("%d failures are still noted, want none", s.State.Msgs)
+	noted := func() uint64 {
+		info, err := q.waiting.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.State.Msgs
+	}
+	for begin := time.Now(); noted() != 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("%d failures are still noted, want none", noted())
+		}
 	}
 
 	w.mu.Lock()

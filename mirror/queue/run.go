@@ -139,7 +139,7 @@ func (q *Queue) deliver(ctx context.Context, m jetstream.Msg, work Work) {
 	result, err := work(ctx, snapshots[0])
 	stopBeat()
 	if err != nil {
-		_ = m.Nak() // at once, for another replica or the next start
+		q.giveBack(m)
 		return
 	}
 	q.settle(ctx, m, result)
@@ -168,6 +168,16 @@ func (q *Queue) done(ctx context.Context, m jetstream.Msg) {
 	defer cancel()
 	if err := m.DoubleAck(ctx); err != nil {
 		q.log.Debug("taking a message out of the queue", "err", err)
+	}
+}
+
+// giveBack makes the message due at once, for another replica or the next start, and sees to it that the server knows: this
+// process may be about to end. A negative acknowledgement with a delay is on the disk, one without is not.
+func (q *Queue) giveBack(m jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if _, err := q.conn.RequestWithContext(ctx, m.Reply(), []byte(`-NAK {"delay":1000000}`)); err != nil {
+		q.log.Debug("giving a snapshot back to the queue", "err", err)
 	}
 }
 
