@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ func (e *Embedded) start() error {
 	if err != nil {
 		return fmt.Errorf("starting the queue: %w", err)
 	}
-	s.SetLoggerV2(natsLog{e.log}, false, false, false)
+	s.SetLoggerV2(natsLog{e}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
 		s.Shutdown()
@@ -179,19 +180,27 @@ func (e *Embedded) broken(err error) {
 }
 
 // natsLog passes on what the server says that matters to an operator.
-type natsLog struct{ log *slog.Logger }
+type natsLog struct{ e *Embedded }
 
-func (n natsLog) Noticef(format string, args ...any) {
-	n.log.Debug("nats", "message", fmt.Sprintf(format, args...))
-}
-func (n natsLog) Warnf(format string, args ...any) {
-	n.log.Debug("nats", "message", fmt.Sprintf(format, args...))
-}
+// writeError is how the server says that a stream's storage has failed for good. Whoever publishes to it then gets no answer.
+const writeError = "Critical write error"
+
 func (n natsLog) Errorf(format string, args ...any) {
-	n.log.Warn("nats", "message", fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if strings.Contains(text, writeError) {
+		n.e.broken(errors.New(text))
+	}
+	n.e.log.Warn("nats", "message", text)
 }
+
 func (n natsLog) Fatalf(format string, args ...any) {
-	n.log.Error("nats", "message", fmt.Sprintf(format, args...))
+	n.e.log.Error("nats", "message", fmt.Sprintf(format, args...))
 }
-func (n natsLog) Debugf(string, ...any) {}
-func (n natsLog) Tracef(string, ...any) {}
+func (n natsLog) Noticef(format string, args ...any) { n.debug(format, args...) }
+func (n natsLog) Warnf(format string, args ...any)   { n.debug(format, args...) }
+func (n natsLog) Debugf(string, ...any)              {}
+func (n natsLog) Tracef(string, ...any)              {}
+
+func (n natsLog) debug(format string, args ...any) {
+	n.e.log.Debug("nats", "message", fmt.Sprintf(format, args...))
+}
