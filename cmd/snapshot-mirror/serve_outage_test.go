@@ -154,4 +154,3 @@ func fill(t *testing.T, name, disk string, leave int64) {
 		}
 	}
 }
-

@@ -35,15 +35,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	gauge(descInFlight, float64(c.q.InFlight()))
 	gauge(descStore, boolean(c.q.StoreWorks()))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	s, err := c.q.State(ctx)
 	gauge(descUp, boolean(err == nil))
 	if err != nil {
+		gauge(descInFlight, float64(c.q.InFlight()))
 		return
 	}
+	gauge(descInFlight, float64(s.InFlight))
 	gauge(descQueue, float64(s.Ready), "ready")
 	gauge(descQueue, float64(s.Delayed), "delayed")
 	gauge(descQueue, float64(s.Dead), "dead")

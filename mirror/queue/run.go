@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -23,7 +22,9 @@ func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 	var group errgroup.Group
 	for range splitting {
 		group.Go(func() error {
-			q.each(stop, q.splitters, func(m jetstream.Msg) { q.split(ctx, m) })
+			for q.backlog.wait(stop, q.workers) == nil {
+				q.next(stop, q.splitters, func(m jetstream.Msg) { q.split(ctx, m) })
+			}
 			return nil
 		})
 	}
@@ -43,12 +44,6 @@ func (q *Queue) InFlight() int64 { return q.inFlight.Load() }
 
 // StoreWorks says whether the store took the last pictures that it was given.
 func (q *Queue) StoreWorks() bool { return q.gate.open() }
-
-func (q *Queue) each(stop context.Context, c jetstream.Consumer, do func(jetstream.Msg)) {
-	for stop.Err() == nil {
-		q.next(stop, c, do)
-	}
-}
 
 const (
 	pullWait  = 30 * time.Second
@@ -73,54 +68,6 @@ func (q *Queue) next(stop context.Context, c jetstream.Consumer, do func(jetstre
 	case <-time.After(pullPause):
 	case <-stop.Done():
 	}
-}
-
-// splitting is how many events are split at once: each waits for the disk.
-const splitting = 4
-
-// split makes a message for each snapshot of an event. The event is gone only when all are on disk.
-func (q *Queue) split(ctx context.Context, m jetstream.Msg) {
-	snapshots, err := decodeSnapshots(m.Data())
-	if err != nil {
-		q.foreign(ctx, m, err)
-		return
-	}
-	if err := q.addSplit(ctx, snapshots); err != nil {
-		q.log.Debug("splitting an event", "err", err)
-		_ = m.NakWithDelay(time.Second)
-		return
-	}
-	q.done(ctx, m)
-}
-
-func (q *Queue) addSplit(ctx context.Context, snapshots []mirror.Snapshot) error {
-	if err := q.server.writable(); err != nil {
-		return err
-	}
-	acks := make([]jetstream.PubAckFuture, 0, len(snapshots))
-	for _, s := range snapshots {
-		data, err := json.Marshal([]mirror.Snapshot{s})
-		if err != nil {
-			return err
-		}
-		ack, err := q.js.PublishAsync(q.subject(kindSnapshot, id(s)), data)
-		if err != nil {
-			return err
-		}
-		acks = append(acks, ack)
-	}
-	for _, ack := range acks {
-		select {
-		case <-ack.Ok():
-		case err := <-ack.Err():
-			if err := q.judge(err); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }
 
 // deliver has one snapshot worked on, and settles what becomes of its message.

@@ -16,6 +16,8 @@ type State struct {
 	// Ready snapshots can be taken at once, Delayed ones wait for another try (or are in flight in other processes), Dead ones
 	// were given up.
 	Ready, Delayed, Dead uint64
+	// InFlight snapshots are being worked on in this process. Of what is not Ready, none is in neither of the two.
+	InFlight uint64
 	// Oldest is when what has been queued longest was queued; zero when nothing is.
 	Oldest time.Time
 	// Bytes on the disk, of all streams.
@@ -42,8 +44,9 @@ func (q *Queue) State(ctx context.Context) (State, error) {
 		return s, err
 	}
 	s.Events, s.Ready, s.Dead = events.State.Msgs, workers.NumPending, dead.State.Msgs
-	if out, here := uint64(workers.NumAckPending), uint64(max(q.InFlight(), 0)); out > here {
-		s.Delayed = out - here
+	s.InFlight = uint64(max(q.InFlight(), 0)) // after what is out was counted: what ended since then is done
+	if out := uint64(workers.NumAckPending); out > s.InFlight {
+		s.Delayed = out - s.InFlight
 	}
 	if events.State.Msgs > 0 {
 		s.Oldest = events.State.FirstTime

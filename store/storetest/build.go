@@ -51,12 +51,12 @@ var programs = sync.OnceValues(func() (string, error) {
 	build.Dir = module
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly -buildvcs=false", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the S3 server: %w\n%s", err, out)
+		return "", fmt.Errorf("building the tests' servers: %w\n%s", err, out)
 	}
 	return folder, os.WriteFile(done, nil, 0o644)
 })
 
-// Program gives the path of versitygw or s5cmd, which is built where it is not there yet.
+// Program gives the path of versitygw, s5cmd, nats-server or vegeta, which is built where it is not there yet.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	folder, err := programs()

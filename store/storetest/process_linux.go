@@ -2,5 +2,5 @@ package storetest
 
 import "syscall"
 
-// dieWithParent ends the server also when the test binary is killed and no cleanup runs.
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// DieWithParent ends the server also when the test binary is killed and no cleanup runs.
+func DieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

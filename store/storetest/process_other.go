@@ -4,4 +4,5 @@ package storetest
 
 import "syscall"
 
-func dieWithParent() *syscall.SysProcAttr { return nil }
+// DieWithParent can't be had here: a test binary that is killed leaves its servers.
+func DieWithParent() *syscall.SysProcAttr { return nil }

@@ -43,14 +43,14 @@ func StartS3(t testing.TB) *Server {
 			t.Fatal(err)
 		}
 	}
-	address := freeAddress(t)
+	address := FreeAddress(t)
 	s.Endpoint = "http://" + address
 	output := &bytes.Buffer{}
 	// Without --keep-alive it closes the connection after every request; the sidecar serves file systems without attributes.
 	server := exec.Command(program, "--access", s.AccessKey, "--secret", s.SecretKey, "--port", address, "--keep-alive", "--quiet",
 		"--virtual-domain", VirtualDomain, "posix", "--sidecar", filepath.Join(work, "sidecar"), s.Folder)
 	server.Stdout, server.Stderr = output, output
-	server.SysProcAttr = dieWithParent()
+	server.SysProcAttr = DieWithParent()
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,8 @@ func StartS3(t testing.TB) *Server {
 	}
 }
 
-func freeAddress(t testing.TB) string {
+// FreeAddress gives an address of loopback that nobody listens on.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
