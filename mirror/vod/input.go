@@ -86,7 +86,8 @@ func (s *Scanner) skipScalar() error {
 	c, _ := s.peek()
 	if c != '"' && !scalarByte(c) {
 		m := &Malformed{s.line, fmt.Errorf("unexpected %q in an array", c)}
-		for err := error(nil); err == nil && !strings.ContainsRune("{[],\n", rune(c)); c, err = s.peek() {
+		s.take() // in any case, or a bracket beyond maxDepth would be met for ever
+		for c, err := s.peek(); err == nil && !strings.ContainsRune("{[],\n", rune(c)); c, err = s.peek() {
 			s.take()
 		}
 		return m

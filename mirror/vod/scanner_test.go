@@ -212,3 +212,18 @@ func FuzzScanner(f *testing.F) {
 		}
 	})
 }
+
+// Arrays nested beyond all reason come to an end, and what follows on the next line is found.
+func TestScannerEndsInDeepNesting(t *testing.T) {
+	for _, deep := range []string{strings.Repeat("[", 201), strings.Repeat("[", 5000), strings.Repeat(`{"EventSet":[`, 300), strings.Repeat("[{", 300)} {
+		s := vod.NewScanner(strings.NewReader(deep + "\n" + `{"EventType":"A"}`))
+		for n := 0; ; n++ {
+			if _, _, err := s.Next(); err == io.EOF {
+				break
+			}
+			if n > len(deep)+2 {
+				t.Fatalf("%.12s...: no end after %d pieces", deep, n)
+			}
+		}
+	}
+}
