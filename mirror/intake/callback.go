@@ -228,8 +228,7 @@ func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Ti
 		return nil, nil, false
 	}
 	// Else slow clients would hold all the memory. Where deadlines are not supported, the server's own must do.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(deadline)
+	_ = http.NewResponseController(w).SetReadDeadline(deadline)
 	var buffer bytes.Buffer
 	if r.ContentLength >= 0 {
 		buffer.Grow(int(r.ContentLength) + bytes.MinRead) // what ReadFrom wants at least, so that it never grows again
@@ -239,7 +238,6 @@ func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Ti
 		c.unread(w, err)
 		return nil, nil, false
 	}
-	_ = control.SetReadDeadline(time.Time{}) // the server watches the connection, and would take it for gone
 	if spare := size - bodyOverhead - int64(buffer.Len()); spare > 0 {
 		c.bodies.Release(spare)
 		size -= spare

@@ -588,6 +588,17 @@ func TestCallbackMemoryOfChunked(t *testing.T) {
 	}
 }
 
+// Events that need most of the memory for decoding find it again when the one before is done.
+func TestCallbackMemoryOfDecoding(t *testing.T) {
+	c, _ := newCallback(&recorder{})
+	url := storetest.Serve(t, c) + "/cb"
+	for range 2 {
+		if got := post(t, url, `{"EventType":"X","Y":[0`+strings.Repeat(",0", 200_000)+`]}`); got.status != 200 {
+			t.Errorf("answer %+v", got)
+		}
+	}
+}
+
 func TestCallbackLogsFailures(t *testing.T) {
 	c, w := newCallback(&recorder{})
 	url := storetest.Serve(t, c) + "/cb"
