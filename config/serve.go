@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -133,23 +134,18 @@ func (s Serve) Validate() error {
 
 // Loopback says whether only this machine can reach a listening address.
 func Loopback(address string) (bool, error) {
-	host, port, found := cutLast(address, ":")
-	if _, err := strconv.ParseUint(port, 10, 16); !found || err != nil {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
 		return false, fmt.Errorf("%q is not HOST:PORT", address)
 	}
 	if host == "localhost" {
 		return true, nil
 	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback(), nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
 }
 
 // Networks are written like 10.0.0.0/8,192.0.2.7.

@@ -45,8 +45,8 @@ var exitCodes = []struct {
 	code    int
 	meaning string
 }{
-	{exitOK, "all snapshots are mirrored, or were there already"},
-	{exitCannotRun, "could not run: the destination is down or refuses us, the disk is full"},
+	{exitOK, "all snapshots are mirrored, or were there already; `serve`: stopped by a signal, in good order"},
+	{exitCannotRun, "could not run: the destination, the queue or `serve` is down or refuses us, the disk is full"},
 	{exitUsage, "usage or settings are wrong; nothing was done"},
 	{exitFailed, "finished, but some snapshots failed or some input was malformed"},
 	{exitInterrupted, "interrupted by a signal; run the same command again to resume"},

@@ -5,14 +5,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/queue"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
 var update = flag.Bool("update", false, "write the README's generated tables")
@@ -25,7 +31,9 @@ func TestReadmeTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(text)
-	for table, rows := range map[string]string{"settings": settingsTable(t), "reasons": reasonsTable(), "exit codes": exitCodeTable()} {
+	for table, rows := range map[string]string{
+		"settings": settingsTable(t), "reasons": reasonsTable(), "exit codes": exitCodeTable(), "metrics": metricsTable(t), "outcomes": outcomesTable(),
+	} {
 		begin, end := "<!-- "+table+": generated -->\n", "<!-- end -->"
 		before, rest, found := strings.Cut(want, begin)
 		_, after, closed := strings.Cut(rest, end)
@@ -45,29 +53,80 @@ func TestReadmeTables(t *testing.T) {
 	}
 }
 
+// settingsTable tells of each setting once, with the commands that have it.
 func settingsTable(t *testing.T) string {
 	parser, err := kong.New(&cli{}, kong.Name("snapshot-mirror"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags := parser.Model.Flags
+	var names []string
+	flags, commands := map[string]*kong.Flag{}, map[string][]string{}
+	collect := func(node *kong.Node, command string) {
+		for _, f := range node.Flags {
+			if f.Name == "help" {
+				continue
+			}
+			if flags[f.Name] == nil {
+				names, flags[f.Name] = append(names, f.Name), f
+			}
+			if list := commands[f.Name]; len(list) == 0 || list[len(list)-1] != command {
+				commands[f.Name] = append(list, command)
+			}
+		}
+	}
+	collect(parser.Model.Node, "all")
 	for _, command := range parser.Model.Children {
-		if command.Name == "backfill" {
-			flags = append(flags, command.Flags...)
+		collect(command, command.Name)
+		for _, sub := range command.Children {
+			collect(sub, command.Name)
 		}
 	}
 	var b strings.Builder
-	b.WriteString("| flag | environment | default | |\n|---|---|---|---|\n")
-	for _, f := range flags {
-		if f.Name == "help" {
-			continue
-		}
-		def := ""
+	b.WriteString("| flag | environment | default | of | |\n|---|---|---|---|---|\n")
+	for _, name := range names {
+		f, def := flags[name], ""
 		if f.HasDefault {
 			def = "`" + f.Default + "`"
 		}
 		help := strings.ReplaceAll(f.Help, "${enum}", strings.ReplaceAll(f.Enum, ",", ", "))
-		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Name, config.EnvName(f.Name), def, help)
+		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s | %s |\n", name, config.EnvName(name), def, strings.Join(commands[name], ", "), help)
+	}
+	return b.String()
+}
+
+// metricsTable tells of each metric of our own.
+func metricsTable(t *testing.T) string {
+	registry := newRegistry()
+	newEventCounter(registry)
+	registry.MustRegister((&queue.Queue{}).Collector())
+	folder, err := store.OpenDir(t.TempDir(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mirror.New(folder, mirror.Options{Registerer: registry}); err != nil {
+		t.Fatal(err)
+	}
+	descs := make(chan *prometheus.Desc)
+	go func() { registry.Describe(descs); close(descs) }()
+	parts := regexp.MustCompile(`^Desc\{fqName: "(snapshot_mirror_\w+)", help: "(.*?)", .*constLabels: \{\}, variableLabels: \{(.*)\}\}$`)
+	var rows []string
+	for desc := range descs {
+		if m := parts.FindStringSubmatch(desc.String()); m != nil {
+			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), m[2]))
+		}
+	}
+	if len(rows) < 10 {
+		t.Fatalf("%d metrics found: has the form of their descriptions changed?", len(rows))
+	}
+	slices.Sort(rows)
+	return "| metric | labels | |\n|---|---|---|\n" + strings.Join(rows, "")
+}
+
+func outcomesTable() string {
+	var b strings.Builder
+	b.WriteString("| outcome | meaning |\n|---|---|\n")
+	for _, o := range intake.CallbackOutcomes {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", o.Outcome, o.Meaning)
 	}
 	return b.String()
 }

@@ -151,8 +151,8 @@ func (s *serving) startAdmin(registry *prometheus.Registry) (*listener, error) {
 }
 
 func (s *serving) startCallback(q *queue.Queue) (*listener, error) {
-	if !s.c.Authenticated() {
-		s.a.log.Debug("callbacks are taken from anybody who can reach --listen")
+	if local, _ := config.Loopback(s.c.Listen); !local && !s.c.Authenticated() {
+		s.a.log.Warn("events are taken from anybody who can reach --listen", "listen", s.c.Listen)
 	}
 	return listen("--listen", s.c.Listen, &intake.Callback{
 		Path: s.c.CallbackPath, Queue: q, MaxBody: int64(s.c.MaxEventSize), Log: s.a.log, Count: s.events.from("callback"),
@@ -223,14 +223,14 @@ type listener struct {
 	ended   chan error // gets why the server ended, unless it was told to
 }
 
-// listen serves h. A read time-out of 0 leaves bodies as long as they take.
-func listen(flag, address string, h http.Handler, readTimeout time.Duration) (*listener, error) {
+// listen serves h. A time-out for the whole of a request or of an answer of 0 leaves both to the handler.
+func listen(flag, address string, h http.Handler, timeout time.Duration) (*listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, &exitError{exitCannotRun, fmt.Errorf("listening on %s: %w", address, err), "choose another address with " + flag}
 	}
 	s := &listener{address: l.Addr().String(), ended: make(chan error, 1), server: &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 	}}
 	go func() {
 		if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -261,7 +261,11 @@ func newEventCounter(r prometheus.Registerer) *eventCounter {
 	return c
 }
 
+// from counts for a source. Every outcome shows from the start, as 0: a rate has nothing to go by else.
 func (c *eventCounter) from(source string) func(intake.CallbackOutcome, int) {
+	for _, o := range intake.CallbackOutcomes {
+		c.events.WithLabelValues(source, string(o.Outcome))
+	}
 	return func(outcome intake.CallbackOutcome, n int) {
 		c.events.WithLabelValues(source, string(outcome)).Add(float64(n))
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -72,7 +73,20 @@ func Handler(o Options) http.Handler {
 		local.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	mux.Handle("/", localOnly(http.NewCrossOriginProtection().Handler(local)))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setDeadline(w, time.Now().Add(publicTimeout))
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// publicTimeout is for a request of whoever can reach the address: nobody holds a scrape for long.
+const publicTimeout = 10 * time.Second
+
+// setDeadline bounds a request and its answer; the zero time lifts the bound. Where a server knows no deadlines, its own must do.
+func setDeadline(w http.ResponseWriter, t time.Time) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(t)
+	_ = control.SetWriteDeadline(t)
 }
 
 // localOnly lets through what comes from this machine and means it: a page in a browser here could come by a name that its owner
@@ -84,6 +98,7 @@ func localOnly(next http.Handler) http.Handler {
 			http.Error(w, "only for this machine: ask 127.0.0.1", http.StatusForbidden)
 			return
 		}
+		setDeadline(w, time.Time{}) // lists of failed snapshots and profiles take their time
 		next.ServeHTTP(w, r)
 	})
 }

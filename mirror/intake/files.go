@@ -1,4 +1,4 @@
-// Package intake is where snapshots come in: from files of events.
+// Package intake is where snapshots come in: from files of events ([Files]) and by VOD's callbacks ([Callback]).
 package intake
 
 import (

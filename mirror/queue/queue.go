@@ -6,9 +6,9 @@
 //	                  retry later |  +--> waiting (why, since when) --given up--> DEAD
 //
 // There are four streams. EVENTS holds what was announced together as one message, because that is one sync of the disk; behind
-// it, each becomes one message a snapshot, not too far ahead of the work. A snapshot that fails stays where it is and is delivered again later; what is known
-// of its failures lies in WAITING. Every message has a subject made of its contents, and a stream takes one message a subject:
-// what is queued already is not queued twice.
+// it, each becomes one message a snapshot, not too far ahead of the work. A snapshot that fails stays where it is and is
+// delivered again later; what is known of its failures lies in WAITING. Every message has a subject made of its contents, and a
+// stream takes one message a subject: what is queued already is not queued twice.
 //
 // Any number of processes may share one cluster's streams. They divide the work, the retries and the dead letters among
 // themselves, without a leader.
