@@ -78,9 +78,7 @@ func addPatiently(ctx, stop context.Context, part []mirror.Snapshot, add func(co
 		if err == nil {
 			return nil
 		}
-		refused, answered := errors.AsType[*statusError](err)
-		_, hopeless := errors.AsType[*exitError](err) // nobody is there
-		if try == enqueueTries || stop.Err() != nil || hopeless || answered && refused.status != http.StatusServiceUnavailable {
+		if try == enqueueTries || stop.Err() != nil || !passes(err) {
 			return &exitError{exitCannotRun, fmt.Errorf("handing snapshots to the queue: %w", err), hintFrom(err, "run the same command again: what is queued already is not queued twice")}
 		}
 		select {
@@ -89,6 +87,15 @@ func addPatiently(ctx, stop context.Context, part []mirror.Snapshot, add func(co
 		}
 		pause *= 2
 	}
+}
+
+// passes says whether the same may work soon.
+func passes(err error) bool {
+	if refused, ok := errors.AsType[*statusError](err); ok {
+		return refused.status == http.StatusServiceUnavailable
+	}
+	_, nobody := errors.AsType[*exitError](err)
+	return !nobody
 }
 
 func addThroughAdmin(a *app, base string, part []mirror.Snapshot) error {

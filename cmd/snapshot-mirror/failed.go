@@ -172,7 +172,11 @@ func askAdmin(a *app, base, method, path string, query url.Values, body io.Reade
 	if json.Unmarshal(text, &count) == nil && count.Error != "" {
 		text = []byte(count.Error)
 	}
-	return nil, &statusError{resp.StatusCode, fmt.Sprintf("serve at %s answers %s: %s", base, resp.Status, strings.TrimSpace(string(text)))}
+	hint := ""
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusForbidden {
+		hint = "--admin-url must name serve's --admin-listen, from the same machine"
+	}
+	return nil, &exitError{exitCannotRun, &statusError{resp.StatusCode, fmt.Sprintf("serve at %s answers %s: %s", base, resp.Status, strings.TrimSpace(string(text)))}, hint}
 }
 
 // statusError is an answer of serve other than 200.

@@ -25,6 +25,7 @@ var (
 const mebibyte = 1 << 20
 
 func TestIdleMemory(t *testing.T) {
+	useOrdinaryProgram(t)
 	s := startServe(t, nil, "--to", t.TempDir())
 	time.Sleep(2 * time.Second) // idle is what is measured
 	rss := s.metric("process_resident_memory_bytes")
@@ -38,6 +39,7 @@ func TestIdleMemory(t *testing.T) {
 //
 //	go test ./cmd/snapshot-mirror -run TestManyQueued -v -queued-snapshots 1000000 -timeout 30m
 func TestManyQueued(t *testing.T) {
+	useOrdinaryProgram(t)
 	origin := newOrigin(t)
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
@@ -72,6 +74,7 @@ func TestManyQueued(t *testing.T) {
 //
 //	go test ./cmd/snapshot-mirror -run TestAcceptRate -v -accept-seconds 30
 func TestAcceptRate(t *testing.T) {
+	useOrdinaryProgram(t)
 	origin, server := newOrigin(t), storetest.StartS3(t)
 	s := startServe(t, server.Env(server.Endpoint), "--to", "s3://"+server.Bucket)
 	var targets bytes.Buffer

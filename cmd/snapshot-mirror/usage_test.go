@@ -65,20 +65,26 @@ func TestWrongUse(t *testing.T) {
 			if elapsed := time.Since(begin); elapsed > 10*time.Second {
 				t.Errorf("took %s, want less than 10 s", elapsed)
 			}
-			if got.code != test.code {
-				t.Errorf("exit code %d, want %d", got.code, test.code)
-			}
-			lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
-			if len(lines) != 2 || !strings.HasPrefix(lines[0], "snapshot-mirror: error: ") || !strings.Contains(lines[0], test.err) ||
-				!strings.HasPrefix(lines[1], "snapshot-mirror: hint: ") || !strings.Contains(lines[1], test.hint) {
-				t.Errorf("standard error:\n%s\nwant one line of error with %q and one of hint with %q", got.stderr, test.err, test.hint)
-			}
-			if got.stdout != "" {
-				t.Errorf("standard output: %q, want nothing", got.stdout)
-			}
+			wantWrong(t, got, test.code, test.err, test.hint)
 			if strings.Contains(got.stderr, "wrong-secret") || strings.Contains(got.stderr, server.SecretKey) {
 				t.Error("a secret is printed")
 			}
 		})
+	}
+}
+
+// wantWrong wants a command to have ended with a code, one line of error, one of hint, and nothing else.
+func wantWrong(t *testing.T, got outcome, code int, err, hint string) {
+	t.Helper()
+	if got.code != code {
+		t.Errorf("exit code %d, want %d", got.code, code)
+	}
+	lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "snapshot-mirror: error: ") || !strings.Contains(lines[0], err) ||
+		!strings.HasPrefix(lines[1], "snapshot-mirror: hint: ") || !strings.Contains(lines[1], hint) {
+		t.Errorf("standard error:\n%s\nwant one line of error with %q and one of hint with %q", got.stderr, err, hint)
+	}
+	if got.stdout != "" {
+		t.Errorf("standard output: %q, want nothing", got.stdout)
 	}
 }

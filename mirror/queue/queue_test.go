@@ -148,9 +148,7 @@ func TestDuplicatesBehindTheSplit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, err := q.State(t.Context()); err != nil || s.Ready != 4 {
-		t.Errorf("state %+v, %v, want 4 ready", s, err)
-	}
+	eventually(t, q, "4 ready", func(s State) bool { return s.Ready == 4 })
 }
 
 func TestQueueOutlivesTheProcess(t *testing.T) {
