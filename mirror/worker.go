@@ -43,6 +43,8 @@ type Options struct {
 	DryRun    bool
 	UserAgent string
 	Log       *slog.Logger
+	// Retried says that whoever calls tries again what failed, and tells of it: each failure is logged at the debug level only.
+	Retried bool
 	// Registerer gets the metrics; nil is none.
 	Registerer prometheus.Registerer
 }
@@ -246,7 +248,10 @@ func storeFailure(err error) *Failure {
 func (w *Worker) logResult(ctx context.Context, r Result) {
 	level, message := slog.LevelDebug, "snapshot done"
 	if r.Outcome == Failed {
-		level, message = slog.LevelWarn, "snapshot failed"
+		message = "snapshot failed"
+		if !w.options.Retried {
+			level = slog.LevelWarn
+		}
 	}
 	if !w.log.Enabled(ctx, level) {
 		return

@@ -101,7 +101,7 @@ func (c *backfillCommand) mirrorHere(a *app) (_ batch, end func(), _ error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	worker, err := a.newWorker(dest, c.Destination, c.Source, c.DryRun, nil)
+	worker, err := a.newWorker(dest, c.Destination, c.Source, mirror.Options{DryRun: c.DryRun})
 	if err != nil {
 		_ = closeDest()
 		return nil, nil, err

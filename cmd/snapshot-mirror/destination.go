@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/store"
@@ -76,17 +74,16 @@ func (a *app) openS3(d config.Destination, concurrency int) (*store.S3, error) {
 	return s3, nil
 }
 
-// newWorker makes the worker that the settings describe. The registerer may be nil.
-func (a *app) newWorker(dest mirror.Store, d config.Destination, s config.Source, dryRun bool, r prometheus.Registerer) (*mirror.Worker, error) {
+// newWorker makes the worker that the settings describe; o adds what is no setting.
+func (a *app) newWorker(dest mirror.Store, d config.Destination, s config.Source, o mirror.Options) (*mirror.Worker, error) {
 	key, err := mirror.ParseKeyTemplate(d.KeyTemplate)
 	if err != nil {
 		return nil, usageError(err, "mend --key-template")
 	}
-	worker, err := mirror.New(dest, mirror.Options{
-		Key: key, Concurrency: s.Concurrency, MaxImageSize: int64(s.MaxImageSize), BytesInFlight: int64(s.BytesInFlight),
-		SourceRetries: s.SourceRetries, IdleTimeout: s.IdleTimeout, AllowPrivateSources: s.AllowPrivateSources, DryRun: dryRun,
-		UserAgent: "snapshot-mirror/" + version(), Log: a.log, Registerer: r,
-	})
+	o.Key, o.UserAgent, o.Log = key, "snapshot-mirror/"+version(), a.log
+	o.Concurrency, o.MaxImageSize, o.BytesInFlight = s.Concurrency, int64(s.MaxImageSize), int64(s.BytesInFlight)
+	o.SourceRetries, o.IdleTimeout, o.AllowPrivateSources = s.SourceRetries, s.IdleTimeout, s.AllowPrivateSources
+	worker, err := mirror.New(dest, o)
 	if err != nil {
 		return nil, usageError(err, "")
 	}

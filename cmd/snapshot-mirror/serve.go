@@ -41,7 +41,7 @@ func (c *serveCommand) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = closeDest() }()
-	worker, err := a.newWorker(dest, c.Destination, c.Source, false, registry)
+	worker, err := a.newWorker(dest, c.Destination, c.Source, mirror.Options{Registerer: registry, Retried: true})
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 		return
 	}
 	delay := max(backoff(l.Attempts, q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
+	if l.Attempts == 1 { // later ones would drown the log
+		q.log.Info("snapshot failed and will be tried again", append(about(l), "delay", delay.Round(time.Millisecond))...)
+	}
 	if err := q.putLetter(ctx, kindWaiting, l); err != nil {
 		q.log.Warn("noting a failure in the queue", "err", err)
 	}
@@ -95,10 +98,14 @@ func (q *Queue) bury(ctx context.Context, m jetstream.Msg, l letter) {
 		_ = m.NakWithDelay(jitter(q.options.RetryMin))
 		return
 	}
-	q.log.Warn("snapshot given up", "file_id", l.Snapshot.FileID, "time_offset", l.Snapshot.TimeOffset.String(), "definition", l.Snapshot.Definition,
-		"task_id", l.Snapshot.TaskID, "reason", l.Reason, "attempt", l.Attempts, "err", l.Error)
+	q.log.Warn("snapshot given up", about(l)...)
 	q.done(ctx, m)
 	q.forget(ctx, l.Snapshot)
+}
+
+func about(l letter) []any {
+	return []any{"file_id", l.FileID, "time_offset", l.TimeOffset.String(), "definition", l.Definition, "task_id", l.TaskID,
+		"reason", l.Reason, "attempt", l.Attempts, "err", l.Error}
 }
 
 // forget drops what was noted of a snapshot that is settled. What stays by mischance expires.
