@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -18,8 +19,15 @@ func (q *Queue) Add(ctx context.Context, snapshots []mirror.Snapshot) error {
 		return err
 	}
 	for _, part := range parts {
-		if err := q.publish(ctx, q.subject(kindEvent, part.id), part.data); err != nil {
-			q.health.failed()
+		begin := time.Now()
+		err := q.server.writable(MinFree)
+		if err == nil {
+			_, err = q.publish(ctx, q.events, q.subject(kindEvent, part.id), part.data)
+		}
+		if err != nil {
+			if ctx.Err() == nil || time.Since(begin) > slow { // else the caller had no time left, for reasons of its own
+				q.health.failed()
+			}
 			return fmt.Errorf("queueing snapshots: %w", err)
 		}
 	}
@@ -27,16 +35,51 @@ func (q *Queue) Add(ctx context.Context, snapshots []mirror.Snapshot) error {
 	return nil
 }
 
-// publish returns nil when the message is stored, or is there already in a stream that keeps the first.
-func (q *Queue) publish(ctx context.Context, subject string, data []byte) error {
-	if err := q.server.writable(); err != nil {
-		return err
+// slow is how long a healthy server never takes for one message.
+const slow = time.Second
+
+// publish returns when the message is stored, or, with stored false, when one with its subject was there before, in a stream that
+// keeps the first.
+func (q *Queue) publish(ctx context.Context, stream jetstream.Stream, subject string, data []byte) (stored bool, _ error) {
+	if err := q.server.writable(reserve); err != nil {
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := q.js.Publish(ctx, subject, data)
-	return q.judge(err)
+	for {
+		_, err := q.js.Publish(ctx, subject, data)
+		if err := q.judge(err); !errors.Is(err, errThere) {
+			return err == nil, err
+		}
+		if there, err := q.isStored(ctx, stream, subject); there || err != nil {
+			return false, err
+		}
+		select {
+		case <-time.After(proposalPause):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 }
+
+// proposalPause is between two looks at a message that a cluster has not agreed on yet.
+const proposalPause = 20 * time.Millisecond
+
+// isStored says whether what made another message a duplicate is stored. The leader of a cluster counts what it has proposed,
+// which may never find a majority.
+func (q *Queue) isStored(ctx context.Context, stream jetstream.Stream, subject string) (bool, error) {
+	if !q.server.replicated() {
+		return true, nil
+	}
+	_, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// errThere says that a message with this subject was there before.
+var errThere = errors.New("it is there already")
 
 // The server answers with one code for everything that storing can run into: the words alone tell a full disk from a message
 // that is there already.
@@ -49,7 +92,7 @@ const (
 	serverExhausted  = 10023 // and of the server
 )
 
-// judge gives nil for what is there already, and tells the server of storage that failed.
+// judge gives errThere for what is there already, and tells the server of storage that failed.
 func (q *Queue) judge(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) || api.ErrorCode != storeFailed {
@@ -57,7 +100,7 @@ func (q *Queue) judge(err error) error {
 	}
 	switch api.Description {
 	case subjectIsThere:
-		return nil
+		return errThere
 	case storeIsFull, storeHasTooMany:
 		return errors.New("the queue is full: " + api.Description)
 	}

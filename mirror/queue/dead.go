@@ -14,17 +14,13 @@ import (
 
 // Dead visits the dead letters that the filter chooses, oldest first, as they are now. An error of visit ends it.
 func (q *Queue) Dead(ctx context.Context, f mirror.LetterFilter, visit func(mirror.Letter) error) error {
-	return q.eachDead(ctx, f, func(l mirror.Letter, _ uint64) error { return visit(l) })
+	return q.eachDead(ctx, f, func(l letter, _ uint64) error { return visit(l.Letter) })
 }
 
 // Retry puts dead letters back into the queue and says how many. Each is taken out of the list only when it is queued.
 func (q *Queue) Retry(ctx context.Context, f mirror.LetterFilter) (n int, err error) {
-	err = q.eachDead(ctx, f, func(l mirror.Letter, sequence uint64) error {
-		data, err := json.Marshal([]mirror.Snapshot{l.Snapshot})
-		if err != nil {
-			return err
-		}
-		if err := q.publish(ctx, q.subject(kindSnapshot, id(l.Snapshot)), data); err != nil {
+	err = q.eachDead(ctx, f, func(l letter, sequence uint64) error {
+		if err := q.requeue(ctx, l); err != nil {
 			return fmt.Errorf("queueing a snapshot again: %w", err)
 		}
 		n++
@@ -33,9 +29,44 @@ func (q *Queue) Retry(ctx context.Context, f mirror.LetterFilter) (n int, err er
 	return n, err
 }
 
+// requeue returns nil when the letter's snapshot is in the queue in a message of its own: not in the one that the letter is
+// about, which goes when whoever gave it up has written the letter.
+func (q *Queue) requeue(ctx context.Context, l letter) error {
+	subject := q.subject(kindSnapshot, id(l.Snapshot))
+	data, err := json.Marshal([]mirror.Snapshot{l.Snapshot})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for {
+		stored, err := q.publish(ctx, q.snapshots, subject, data)
+		if stored || err != nil {
+			return err
+		}
+		there, err := q.snapshots.GetLastMsgForSubject(ctx, subject)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			continue
+		case err != nil:
+			return err
+		case there.Sequence != l.Sequence:
+			return nil // announced again since then
+		}
+		select {
+		case <-time.After(burialPause):
+		case <-ctx.Done():
+			return errors.New("it is only just being given up: try again in a minute")
+		}
+	}
+}
+
+// burialPause is between two looks at a snapshot whose letter is written, and whose message is not gone yet.
+const burialPause = 50 * time.Millisecond
+
 // Discard drops dead letters and says how many. It touches no object.
 func (q *Queue) Discard(ctx context.Context, f mirror.LetterFilter) (n int, err error) {
-	err = q.eachDead(ctx, f, func(_ mirror.Letter, sequence uint64) error {
+	err = q.eachDead(ctx, f, func(_ letter, sequence uint64) error {
 		n++
 		return q.removeDead(ctx, sequence)
 	})
@@ -45,18 +76,21 @@ func (q *Queue) Discard(ctx context.Context, f mirror.LetterFilter) (n int, err 
 // removeDead is by sequence: a newer letter of the same snapshot stays.
 func (q *Queue) removeDead(ctx context.Context, sequence uint64) error {
 	err := q.dead.DeleteMsg(ctx, sequence)
-	if api := (*jetstream.APIError)(nil); errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.ErrorCode == noSuchMessage {
-		return nil // somebody else's, just now
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == deleteFailed && api.Description == noMessage {
+		return nil // somebody else has, just now
 	}
 	return err
 }
 
-// noSuchMessage is the server's code for the deletion of a sequence that is not there.
-const noSuchMessage = 10043
+// The server's answer to the deletion of a message that is not there; the code alone is that of every failure to delete.
+const (
+	deleteFailed = 10057
+	noMessage    = "no message found"
+)
 
 const deadBatch = 256
 
-func (q *Queue) eachDead(ctx context.Context, f mirror.LetterFilter, visit func(mirror.Letter, uint64) error) error {
+func (q *Queue) eachDead(ctx context.Context, f mirror.LetterFilter, visit func(letter, uint64) error) error {
 	info, err := q.dead.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("reading dead letters: %w", err)
@@ -85,7 +119,7 @@ func (q *Queue) eachDead(ctx context.Context, f mirror.LetterFilter, visit func(
 				return nil
 			}
 			if l, err := decodeLetter(m.Data()); err == nil && f.Matches(l.Letter) {
-				if err := visit(l.Letter, meta.Sequence.Stream); err != nil {
+				if err := visit(l, meta.Sequence.Stream); err != nil {
 					return err
 				}
 			}
@@ -96,8 +130,14 @@ func (q *Queue) eachDead(ctx context.Context, f mirror.LetterFilter, visit func(
 		if batch.Error() != nil {
 			return fmt.Errorf("reading dead letters: %w", batch.Error())
 		}
-		if got == 0 || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if got == 0 { // what was left has been taken out meanwhile, or the connection was lost
+			if info, err := consumer.Info(ctx); err != nil || info.NumPending > 0 {
+				return errors.New("reading dead letters: the list came to no end; try again")
+			}
+			return nil
 		}
 	}
 }

@@ -33,9 +33,12 @@ type Embedded struct {
 // ErrInUse says that another process has the directory.
 var ErrInUse = errors.New("another process uses it")
 
-// MinFree is the free space in bytes below which nothing more is accepted, so that what is queued can still be worked off:
-// that needs a little space too.
-const MinFree = 32 << 20
+// MinFree is the free space in bytes below which nothing more is accepted, so that what is queued can still be worked off: that
+// needs space too, down to the reserve.
+const (
+	MinFree = 32 << 20
+	reserve = 8 << 20
+)
 
 // OpenEmbedded starts the server on a directory, which is made if need be. Only one process can have it.
 func OpenEmbedded(dir string, log *slog.Logger) (*Embedded, error) {
@@ -120,7 +123,7 @@ func (e *Embedded) supervise(ctx context.Context) {
 		}
 		e.failure = failure
 		e.mu.Unlock()
-		if failure == nil || e.space() != nil {
+		if failure == nil || e.space(MinFree) != nil {
 			continue
 		}
 		e.log.Warn("starting the queue anew", "err", failure)
@@ -150,23 +153,25 @@ func (e *Embedded) connect(log *slog.Logger) (*nats.Conn, error) {
 	return nats.Connect("", append(clientOptions(log), nats.InProcessServer(e), nats.ReconnectWait(200*time.Millisecond))...)
 }
 
-func (e *Embedded) writable() error {
+func (*Embedded) replicated() bool { return false }
+
+func (e *Embedded) writable(free uint64) error {
 	e.mu.Lock()
 	failure := e.failure
 	e.mu.Unlock()
 	if failure != nil {
 		return failure
 	}
-	return e.space()
+	return e.space(free)
 }
 
-func (e *Embedded) space() error {
+func (e *Embedded) space(want uint64) error {
 	free, err := freeBytes(e.dir)
 	if err != nil {
 		return fmt.Errorf("looking at the data directory: %w", err)
 	}
-	if free < MinFree {
-		return fmt.Errorf("the disk of the data directory is full: %d MiB are free, %d are needed", free>>20, MinFree>>20)
+	if free < want {
+		return fmt.Errorf("the disk of the data directory is full: %d MiB are free, %d are needed", free>>20, want>>20)
 	}
 	return nil
 }

@@ -31,14 +31,16 @@ func (e External) connect(log *slog.Logger) (*nats.Conn, error) {
 	return nats.Connect(e.URL, options...)
 }
 
-func (External) writable() error { return nil }
+func (External) writable(uint64) error { return nil }
+
+func (External) replicated() bool { return true }
 
 func (External) broken(error) {} // its operator's
 
 // clientOptions make a connection that never gives up.
 func clientOptions(log *slog.Logger) []nats.Option {
 	return []nats.Option{
-		nats.Name("snapshot-mirror"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		nats.Name("snapshot-mirror"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		// Not kept for later: a publish while there is no connection fails at once, and its event gets a 503.
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(10 * time.Second), nats.MaxPingsOutstanding(2),

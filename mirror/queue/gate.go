@@ -57,23 +57,33 @@ func (g *gate) wait(ctx context.Context) error {
 	}
 }
 
-// failed notes that the store did not take a picture.
-func (g *gate) failed(err error) {
+// failed notes that the store did not take a picture, and says whether that is no outage so far.
+func (g *gate) failed(err error) (single bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.streak++
 	switch {
 	case g.delay == 0 && g.streak < gateStreak:
-		return
+		return true
 	case g.delay == 0:
 		g.log.Warn("the destination takes no pictures: snapshots wait in the queue", "err", err)
 		g.delay, g.opened = gateMin, make(chan struct{})
 	case g.probing:
 		g.delay = min(2*g.delay, gateMax)
 	default: // begun before the gate was closed
-		return
+		return false
 	}
 	g.probing, g.until = false, time.Now().Add(g.delay/2+rand.N(g.delay/2))
+	return false
+}
+
+// otherFailure notes a snapshot that failed for another reason, which says little about the store: the next one may try at once.
+func (g *gate) otherFailure() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.probing {
+		g.probing, g.until = false, time.Now()
+	}
 }
 
 // worked notes that the store took, or knew, a picture.

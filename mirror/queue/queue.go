@@ -51,8 +51,10 @@ const (
 type Server interface {
 	// connect gives a connection that mends itself.
 	connect(*slog.Logger) (*nats.Conn, error)
-	// writable says why nothing can be written now, or nil. It costs no more than a look at the disk.
-	writable() error
+	// writable says why nothing can be written now, or nil; that many bytes must be free. It costs no more than a look at the disk.
+	writable(free uint64) error
+	// replicated says whether a message can be a duplicate of one that is not stored yet, and maybe never will be.
+	replicated() bool
 	// broken is told of an error of the streams' storage, which the server does not get over by itself.
 	broken(error)
 }
@@ -72,6 +74,7 @@ type Queue struct {
 	backlog  backlog
 	inFlight atomic.Int64
 	health   health
+	repairs  repairs
 }
 
 const (
@@ -149,40 +152,48 @@ func (q *Queue) makeStreams(ctx context.Context) error {
 		kind   string
 		queue  bool
 		maxAge time.Duration
+		full   jetstream.DiscardPolicy
 		about  string
 	}{
-		{&q.events, "_EVENTS", kindEvent, true, 0, "snapshots as they were announced together"},
-		{&q.snapshots, "", kindSnapshot, true, 0, "snapshots to be mirrored"},
-		{&q.waiting, "_WAITING", kindWaiting, false, waitingAge, "why snapshots that failed wait for another try"},
-		{&q.dead, "_DEAD", kindDead, false, 0, "snapshots that were given up"},
+		{&q.events, "_EVENTS", kindEvent, true, 0, jetstream.DiscardNew, "snapshots as they were announced together"},
+		{&q.snapshots, "", kindSnapshot, true, 0, jetstream.DiscardNew, "snapshots to be mirrored"},
+		{&q.waiting, "_WAITING", kindWaiting, false, waitingAge, jetstream.DiscardOld, "why snapshots that failed wait for another try"},
+		{&q.dead, "_DEAD", kindDead, false, 0, jetstream.DiscardNew, "snapshots that were given up"},
 	} {
+		// No AllowDirect: a replica that lags would not know what is there.
 		config := jetstream.StreamConfig{
 			Name: q.options.Name + s.suffix, Description: "snapshot-mirror: " + s.about, Subjects: []string{q.subject(s.kind, "*")},
-			Storage: jetstream.FileStorage, Replicas: q.options.Replicas, MaxMsgsPerSubject: 1, MaxAge: s.maxAge, AllowDirect: true,
+			Storage: jetstream.FileStorage, Replicas: q.options.Replicas, MaxMsgsPerSubject: 1, MaxAge: s.maxAge, Discard: s.full,
 		}
 		if s.queue {
-			config.Retention, config.Discard, config.DiscardNewPerSubject = jetstream.WorkQueuePolicy, jetstream.DiscardNew, true
+			config.Retention, config.DiscardNewPerSubject = jetstream.WorkQueuePolicy, true
 		}
 		var err error
 		if *s.stream, err = q.makeStream(ctx, config); err != nil {
 			return fmt.Errorf("making the stream %s: %w", config.Name, err)
 		}
 	}
+	var err error
+	q.splitters, q.workers, err = q.makeConsumers(ctx)
+	return err
+}
+
+func (q *Queue) makeConsumers(ctx context.Context) (splitters, workers jetstream.Consumer, _ error) {
 	for _, c := range []struct {
 		consumer *jetstream.Consumer
 		stream   jetstream.Stream
 		name     string
-	}{{&q.splitters, q.events, "splitters"}, {&q.workers, q.snapshots, "workers"}} {
+	}{{&splitters, q.events, "splitters"}, {&workers, q.snapshots, "workers"}} {
 		var err error
 		// No BackOff, which would distort delays; no limits on deliveries or on what is out, where the delayed ones count too.
 		*c.consumer, err = c.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 			Durable: c.name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: -1, MaxWaiting: 1 << 16,
 		})
 		if err != nil {
-			return fmt.Errorf("making the consumer %s: %w", c.name, err)
+			return nil, nil, fmt.Errorf("making the consumer %s: %w", c.name, err)
 		}
 	}
-	return nil
+	return splitters, workers, nil
 }
 
 // makeStream takes a stream that is there as its operator wants it (replicas, limits, placement), if it keeps our promises.
@@ -199,7 +210,7 @@ func (q *Queue) makeStream(ctx context.Context, config jetstream.StreamConfig) (
 	}
 	have := stream.CachedInfo().Config
 	if have.Retention != config.Retention || have.Discard != config.Discard || have.DiscardNewPerSubject != config.DiscardNewPerSubject ||
-		have.MaxMsgsPerSubject != config.MaxMsgsPerSubject || len(have.Subjects) != 1 || have.Subjects[0] != config.Subjects[0] {
+		have.MaxMsgsPerSubject != config.MaxMsgsPerSubject || have.MaxAge != config.MaxAge || have.Storage != config.Storage || have.NoAck || len(have.Subjects) != 1 || have.Subjects[0] != config.Subjects[0] {
 		return nil, errors.New("it is there with other settings, so it is not snapshot-mirror's; choose another name")
 	}
 	return stream, nil

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -64,6 +65,9 @@ func (q *Queue) next(stop context.Context, c jetstream.Consumer, do func(jetstre
 		return
 	}
 	q.log.Debug("asking the queue for work", "err", err)
+	if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, nats.ErrNoResponders) {
+		q.repair(stop)
+	}
 	select { // the server is away; the connection mends itself
 	case <-time.After(pullPause):
 	case <-stop.Done():
@@ -110,11 +114,36 @@ func keep(m jetstream.Msg) (stop func()) {
 }
 
 // done takes a message out of its stream. If that fails, it comes again: then its picture is there already.
-func (q *Queue) done(ctx context.Context, m jetstream.Msg) {
+func (q *Queue) done(ctx context.Context, m jetstream.Msg) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	if err := m.DoubleAck(ctx); err != nil {
+	err := m.DoubleAck(ctx)
+	if err != nil {
 		q.log.Debug("taking a message out of the queue", "err", err)
+	}
+	return err == nil
+}
+
+// repairs remembers when the consumers were last made.
+type repairs struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+const repairPause = 5 * time.Second
+
+// repair makes consumers anew that somebody may have deleted: else what is queued would wait for ever.
+func (q *Queue) repair(ctx context.Context) {
+	q.repairs.mu.Lock()
+	defer q.repairs.mu.Unlock()
+	if time.Since(q.repairs.last) < repairPause {
+		return
+	}
+	q.repairs.last = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if _, _, err := q.makeConsumers(ctx); err != nil {
+		q.log.Warn("the queue gives out no work", "err", err)
 	}
 }
 

@@ -17,18 +17,22 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 	ctx = context.WithoutCancel(ctx)
 	if r.Outcome != mirror.Failed {
 		q.gate.worked()
-		q.done(ctx, m)
-		if meta, err := m.Metadata(); err == nil && meta.NumDelivered > 1 {
+		if q.done(ctx, m) && deliveries(m) > 1 {
 			q.forget(ctx, r.Snapshot)
 		}
 		return
 	}
 	if storeOutage(r.Reason) {
 		// Not the snapshot's fault: nothing is noted against it, however long it takes.
-		q.gate.failed(r.Err)
-		_ = m.NakWithDelay(max(jitter(q.options.RetryMin), r.RetryAfter))
+		delay := max(backoff(deliveries(m), q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
+		if q.gate.failed(r.Err) {
+			q.log.Warn("the destination does not take a snapshot: it waits in the queue", "file_id", r.Snapshot.FileID,
+				"time_offset", r.Snapshot.TimeOffset.String(), "reason", r.Reason, "err", r.Err, "delay", delay.Round(time.Millisecond))
+		}
+		_ = m.NakWithDelay(delay)
 		return
 	}
+	q.gate.otherFailure()
 	l, err := q.note(ctx, m, r)
 	if err != nil {
 		q.log.Warn("noting a failure in the queue", "err", err)
@@ -52,6 +56,15 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 // storeOutage says whether the store is to blame, not the snapshot.
 func storeOutage(r mirror.Reason) bool {
 	return r == mirror.StoreUnavailable || r == mirror.StoreDenied
+}
+
+// deliveries is how often the message was given to a worker, this time included.
+func deliveries(m jetstream.Msg) int {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 1
+	}
+	return int(min(meta.NumDelivered, 1000))
 }
 
 // backoff is the wait after so many failures: doubling, with jitter, so that what failed together does not come back together.
@@ -99,8 +112,9 @@ func (q *Queue) bury(ctx context.Context, m jetstream.Msg, l letter) {
 		return
 	}
 	q.log.Warn("snapshot given up", about(l)...)
-	q.done(ctx, m)
-	q.forget(ctx, l.Snapshot)
+	if q.done(ctx, m) {
+		q.forget(ctx, l.Snapshot)
+	}
 }
 
 func about(l letter) []any {
@@ -122,5 +136,10 @@ func (q *Queue) putLetter(ctx context.Context, kind string, l letter) error {
 	if err != nil {
 		return err
 	}
-	return q.publish(ctx, q.subject(kind, id(l.Snapshot)), data)
+	stream := q.waiting
+	if kind == kindDead {
+		stream = q.dead
+	}
+	_, err = q.publish(ctx, stream, q.subject(kind, id(l.Snapshot)), data)
+	return err
 }

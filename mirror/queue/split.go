@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -30,7 +32,7 @@ func (q *Queue) split(ctx context.Context, m jetstream.Msg) {
 }
 
 func (q *Queue) addSplit(ctx context.Context, snapshots []mirror.Snapshot) error {
-	if err := q.server.writable(); err != nil {
+	if err := q.server.writable(reserve); err != nil {
 		return err
 	}
 	acks := make([]jetstream.PubAckFuture, 0, len(snapshots))
@@ -49,8 +51,11 @@ func (q *Queue) addSplit(ctx context.Context, snapshots []mirror.Snapshot) error
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():
-			if err := q.judge(err); err != nil {
+			if err := q.judge(err); !errors.Is(err, errThere) {
 				return err
+			}
+			if there, err := q.isStored(ctx, q.snapshots, ack.Msg().Subject); err != nil || !there {
+				return cmp.Or(err, errors.New("the cluster has not agreed on a snapshot yet"))
 			}
 		case <-ctx.Done():
 			return ctx.Err()

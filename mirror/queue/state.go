@@ -63,7 +63,7 @@ func (q *Queue) Ready(ctx context.Context) error {
 	if q.conn.Status() != nats.CONNECTED {
 		return errors.New("no connection to NATS")
 	}
-	if err := q.server.writable(); err != nil {
+	if err := q.server.writable(MinFree); err != nil {
 		return err
 	}
 	if q.health.failing() {
