@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -76,17 +77,14 @@ func (q *Queue) Discard(ctx context.Context, f mirror.LetterFilter) (n int, err 
 // removeDead is by sequence: a newer letter of the same snapshot stays.
 func (q *Queue) removeDead(ctx context.Context, sequence uint64) error {
 	err := q.dead.DeleteMsg(ctx, sequence)
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == deleteFailed && api.Description == noMessage {
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && strings.Contains(err.Error(), noMessage) {
 		return nil // somebody else has, just now
 	}
 	return err
 }
 
-// The server's answer to the deletion of a message that is not there; the code alone is that of every failure to delete.
-const (
-	deleteFailed = 10057
-	noMessage    = "no message found"
-)
+// noMessage is the server's word for a message that is not there; the client passes on no code.
+const noMessage = "no message found"
 
 const deadBatch = 256
 

@@ -243,6 +243,74 @@ func TestRetriesAndDeadLetters(t *testing.T) {
 	}
 }
 
+// A dead letter that is retried before its snapshot has left the queue must not go with it.
+func TestRetryWhileBeingGivenUp(t *testing.T) {
+	q, _ := openTest(t, t.TempDir(), Options{})
+	all := someSnapshots("1", 1)
+	if err := q.addSplit(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	m, err := q.workers.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := q.note(t.Context(), m, mirror.Result{Snapshot: all[0], Outcome: mirror.Failed, Reason: mirror.BadSnapshot, Err: errors.New("bad")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.putLetter(t.Context(), kindDead, l); err != nil {
+		t.Fatal(err)
+	}
+	retried := make(chan error)
+	go func() {
+		n, err := q.Retry(t.Context(), mirror.LetterFilter{})
+		if err == nil && n != 1 {
+			err = fmt.Errorf("%d retried, want 1", n)
+		}
+		retried <- err
+	}()
+	time.Sleep(200 * time.Millisecond)
+	if got := dead(t, q, mirror.LetterFilter{}); len(got) != 1 {
+		t.Errorf("%d letters before the snapshot has left the queue, want 1", len(got))
+	}
+	q.done(t.Context(), m) // the burial's other half
+	if err := <-retried; err != nil {
+		t.Error(err)
+	}
+	eventually(t, q, "queued again", func(s State) bool { return s.Ready == 1 && s.Dead == 0 })
+}
+
+// A dead letter whose snapshot was announced again meanwhile: one of the two is enough.
+func TestRetryOfWhatIsQueuedAgain(t *testing.T) {
+	q, _ := openTest(t, t.TempDir(), Options{})
+	all := someSnapshots("1", 1)
+	if err := q.putLetter(t.Context(), kindDead, letter{mirror.Letter{Snapshot: all[0]}, 77}); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.addSplit(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := q.Retry(t.Context(), mirror.LetterFilter{}); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	eventually(t, q, "queued once", func(s State) bool { return s.Ready == 1 && s.Dead == 0 })
+}
+
+// Two who discard the same at once do not trip over each other.
+func TestDiscardTwice(t *testing.T) {
+	q, _ := openTest(t, t.TempDir(), Options{})
+	for _, s := range someSnapshots("1", 2) {
+		if err := q.putLetter(t.Context(), kindDead, letter{Letter: mirror.Letter{Snapshot: s}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := q.removeDead(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // However long the store is down, no snapshot dies of it.
 func TestStoreOutageKillsNothing(t *testing.T) {
 	q, _ := openTest(t, t.TempDir(), Options{RetryMin: 20 * time.Millisecond, RetryMax: 40 * time.Millisecond, GiveUpAfter: time.Millisecond})

@@ -65,6 +65,13 @@ func TestGate(t *testing.T) {
 			g.failed(down)
 			want = min(2*want, gateMax)
 		}
+		// A try that fails for another reason says nothing: the next one is made at once.
+		pass()
+		g.otherFailure()
+		if got := pass(); got != 0 {
+			t.Errorf("waited %v after a failure that was not the store's", got)
+		}
+		g.failed(down)
 		// Of many that wait, one tries; when it works, all may go on.
 		var through atomic.Int32
 		for range 10 {

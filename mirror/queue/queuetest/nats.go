@@ -160,6 +160,18 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
+// Reconfigure replaces a text in the configuration, for the next Start.
+func (s *Server) Reconfigure(t testing.TB, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config, bytes.ReplaceAll(text, []byte(from), []byte(to)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Kill is kill -9.
 func (s *Server) Kill() {
 	if s.process != nil && s.process.Process != nil {
