@@ -100,18 +100,27 @@ func passes(err error) bool {
 
 func addThroughAdmin(a *app, base string, part []mirror.Snapshot) error {
 	var body bytes.Buffer
-	for _, s := range part {
-		line, err := vod.Encode(s)
+	for len(part) > 0 {
+		n := 1 // as many as make one event: each is a sync of the disk there
+		for n < len(part) && sameEvent(part[0], part[n]) {
+			n++
+		}
+		line, err := vod.Encode(part[0], part[1:n]...)
 		if err != nil {
 			return err
 		}
 		body.Write(append(line, '\n'))
+		part = part[n:]
 	}
 	resp, err := askAdmin(a, base, http.MethodPost, admin.PathEvents, nil, &body)
 	if err != nil {
 		return err
 	}
 	return resp.Body.Close()
+}
+
+func sameEvent(a, b mirror.Snapshot) bool {
+	return a.FileID == b.FileID && a.TaskID == b.TaskID && a.Definition == b.Definition
 }
 
 // hintFrom is the hint that err has, or another.

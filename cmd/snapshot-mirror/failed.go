@@ -171,6 +171,9 @@ func askAdmin(a *app, base, method, path string, query url.Values, body io.Reade
 	var count admin.Count
 	if json.Unmarshal(text, &count) == nil && count.Error != "" {
 		text = []byte(count.Error)
+		if count.Count > 0 {
+			text = fmt.Appendf(nil, "after %d were done: %s", count.Count, count.Error)
+		}
 	}
 	hint := ""
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusForbidden {

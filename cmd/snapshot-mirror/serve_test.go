@@ -280,6 +280,9 @@ func TestEnqueueAndShards(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	waitFor(t, "180 pictures", time.Minute, func() bool { return s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`) == 180 })
+	if got := s.metric(`snapshot_mirror_events_total{outcome="queued",source="enqueue"}`); got < 60 || got > 61 { // one is in two parts
+		t.Errorf("%v events, want those of the file", got)
+	}
 	s.terminate()
 	if got := s.run("backfill", "--enqueue", name); got.code != exitCannotRun || !strings.Contains(got.stderr, "hint: is serve running") {
 		t.Errorf("without a serve: %+v", got)

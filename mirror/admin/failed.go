@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -82,15 +83,28 @@ func (f failed) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := bufio.NewWriter(w)
+	written := &countingWriter{w: w}
+	out := bufio.NewWriter(written)
 	lines := json.NewEncoder(out)
 	err := letters.Dead(r.Context(), filter, func(l mirror.Letter) error { return lines.Encode(l) })
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
+	switch {
+	case err != nil && written.n == 0:
+		answer(w, http.StatusServiceUnavailable, Count{Error: err.Error()})
+	case err != nil || out.Flush() != nil:
 		panic(http.ErrAbortHandler) // a list that ends early must not look like a whole one
 	}
+}
+
+// countingWriter knows whether anything has been sent.
+type countingWriter struct {
+	w io.Writer
+	n int
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += n
+	return n, err
 }
 
 func (f failed) retry(w http.ResponseWriter, r *http.Request) { f.change(w, r, Letters.Retry) }

@@ -149,8 +149,10 @@ func jsonError(err error) error {
 	return err
 }
 
-// Encode writes a snapshot as an event that Decode reads.
-func Encode(s mirror.Snapshot) ([]byte, error) { return json.Marshal(encoded(s)) }
+// Encode writes snapshots as an event that Decode reads: one, or several of the same task, video and definition as the first.
+func Encode(first mirror.Snapshot, more ...mirror.Snapshot) ([]byte, error) {
+	return json.Marshal(encoded(first, more...))
+}
 
 // EncodeLetter writes a dead letter as an event that Decode reads, with a member Failure that says what is known of its failure.
 func EncodeLetter(l mirror.Letter) ([]byte, error) {
@@ -183,6 +185,10 @@ type encodedItem struct {
 	Url        string
 }
 
-func encoded(s mirror.Snapshot) encodedEvent {
-	return encodedEvent{snapshotComplete, encodedComplete{s.TaskID, s.FileID, s.Definition, []encodedItem{{0, s.TimeOffset, s.URL}}}}
+func encoded(first mirror.Snapshot, more ...mirror.Snapshot) encodedEvent {
+	items := make([]encodedItem, 0, 1+len(more))
+	for _, s := range append([]mirror.Snapshot{first}, more...) {
+		items = append(items, encodedItem{0, s.TimeOffset, s.URL})
+	}
+	return encodedEvent{snapshotComplete, encodedComplete{first.TaskID, first.FileID, first.Definition, items}}
 }
