@@ -137,7 +137,7 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 	}
 	defer unlock()
 
-	there, err := w.alreadyThere(ctx, key, s)
+	there, absent, err := w.look(ctx, key, s)
 	if err != nil {
 		return err
 	}
@@ -160,16 +160,26 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 		return err
 	}
 	begin = time.Now()
-	err = w.store.Put(ctx, store.Object{
-		Key: key, Body: f.picture.body, MD5: f.picture.md5, ContentType: f.picture.contentType, Metadata: metadata(s, f.picture.etag),
-	})
-	since(w.metrics.put, begin)
-	bytes := int64(len(f.picture.body))
-	f.release(err == nil) // after an error, a connection that was given up may still be sending
-	if err != nil {
-		return err
+	object := store.Object{
+		Key: key, Body: f.picture.body, MD5: f.picture.md5, ContentType: f.picture.contentType, Metadata: metadata(s, f.picture.etag), IfAbsent: absent,
 	}
-	r.Outcome, r.Bytes = Mirrored, bytes
+	err = w.store.Put(ctx, object)
+	if errors.Is(err, store.ErrExists) { // another process has been faster: what is it?
+		if there, _, err = w.look(ctx, key, s); err == nil && !there {
+			object.IfAbsent = false
+			err = w.store.Put(ctx, object)
+		}
+	}
+	since(w.metrics.put, begin)
+	f.release(err == nil) // after an error, a connection that was given up may still be sending
+	switch {
+	case err != nil:
+		return err
+	case there:
+		r.Outcome = Skipped
+	default:
+		r.Outcome, r.Bytes = Mirrored, int64(len(object.Body))
+	}
 	return nil
 }
 
@@ -209,26 +219,26 @@ func metadata(s Snapshot, etag string) map[string]string {
 	return m
 }
 
-// alreadyThere says whether the store holds this very picture. An object without our record (an older script's, say) is not
-// proven to be anything, and is replaced.
-func (w *Worker) alreadyThere(ctx context.Context, key string, s Snapshot) (bool, error) {
+// look says whether the store holds this very picture, and whether it holds none. An object without our record (an older
+// script's, say) is not proven to be anything, and is replaced.
+func (w *Worker) look(ctx context.Context, key string, s Snapshot) (there, absent bool, _ error) {
 	info, err := w.store.Head(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+		return false, true, nil
 	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	recorded, ok := info.Metadata[metaDefinition]
 	if !ok {
-		return false, nil
+		return false, false, nil
 	}
 	if definition := strconv.FormatInt(s.Definition, 10); recorded != definition {
-		return false, failf(KeyConflict, "the key %q holds a picture of definition %q, this one has definition %s; add {definition} to --key-template",
+		return false, false, failf(KeyConflict, "the key %q holds a picture of definition %q, this one has definition %s; add {definition} to --key-template",
 			key, clip(recorded, 24), definition)
 	}
 	// A listing names no task: it can't tell a re-take, so what is there will do.
-	return s.TaskID == "" || info.Metadata[metaTaskID] == url.PathEscape(s.TaskID), nil
+	return s.TaskID == "" || info.Metadata[metaTaskID] == url.PathEscape(s.TaskID), false, nil
 }
 
 // storeFailure gives a store's error its reason.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
 	"github.com/snapshot-mirror/snapshot-mirror/store/storetest"
 )
 
@@ -112,6 +113,62 @@ func TestConflictAtOnce(t *testing.T) {
 	wait.Wait()
 	if mirrored.Load() != keys || conflicts.Load() != keys {
 		t.Errorf("%d mirrored and %d conflicts, want %d of each", mirrored.Load(), conflicts.Load(), keys)
+	}
+}
+
+// Two processes that see an empty key at the same moment: the bucket decides, and none overwrites the other's picture.
+func TestConflictBetweenProcesses(t *testing.T) {
+	tests := []struct {
+		name  string
+		other func(*mirror.Snapshot)
+		loser func(mirror.Result) bool
+	}{
+		{"another definition", func(s *mirror.Snapshot) { s.Definition = 20 }, func(r mirror.Result) bool { return r.Reason == mirror.KeyConflict }},
+		{"the same", func(*mirror.Snapshot) {}, func(r mirror.Result) bool { return r.Outcome == mirror.Skipped }},
+		{"another task", func(s *mirror.Snapshot) { s.TaskID = "again" }, func(r mirror.Result) bool { return r.Outcome == mirror.Mirrored }},
+	}
+	server := storetest.StartS3(t)
+	for i, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var both sync.WaitGroup // both have looked before either stores
+			both.Add(2)
+			url := storetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				both.Done()
+				both.Wait()
+				send(jpeg)(w, r)
+			}))
+			first := mirror.Snapshot{FileID: fmt.Sprint(i), Definition: 10, TaskID: "t", URL: url}
+			second := first
+			test.other(&second)
+			results := make(chan mirror.Result, 2)
+			for _, s := range []mirror.Snapshot{first, second} {
+				s3, err := store.NewS3(store.S3Options{
+					Bucket: server.Bucket, Endpoint: server.Endpoint, Region: "us-east-1",
+					Credentials: store.S3Credentials{AccessKeyID: server.AccessKey, SecretAccessKey: server.SecretKey},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				worker, err := mirror.New(s3, mirror.Options{AllowPrivateSources: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					r, err := worker.Mirror(context.WithoutCancel(t.Context()), s)
+					if err != nil {
+						t.Error(err)
+					}
+					results <- r
+				}()
+			}
+			a, b := <-results, <-results
+			if a.Outcome != mirror.Mirrored {
+				a, b = b, a
+			}
+			if a.Outcome != mirror.Mirrored || !test.loser(b) {
+				t.Errorf("%s (%v) and %s (%v)", a.Outcome, a.Err, b.Outcome, b.Err)
+			}
+		})
 	}
 }
 

@@ -166,6 +166,9 @@ func (d *Dir) Put(ctx context.Context, o Object) error {
 	if err := d.refuse(op, o.Key); err != nil {
 		return err
 	}
+	if _, err := d.root.Lstat(o.Key); err == nil && o.IfAbsent {
+		return fmt.Errorf("%s %q: %w", op, o.Key, ErrExists)
+	}
 	if err := d.put(o); err != nil {
 		return dirError(op, o.Key, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -21,6 +22,8 @@ import (
 type S3 struct {
 	client  minio.Core
 	options S3Options
+	// unconditional is set when the service turns out not to know conditional puts.
+	unconditional atomic.Bool
 }
 
 // S3Options say which bucket and how to reach it.
@@ -188,16 +191,37 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, s3PutTimeout)
 	defer cancel()
-	// Core takes the MD5 that we have; the ordinary client would compute it again.
-	_, err := s.client.PutObject(limited, s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
-		base64.StdEncoding.EncodeToString(o.MD5[:]), "", minio.PutObjectOptions{
-			ContentType:  o.ContentType,
-			UserMetadata: o.Metadata,
-			// Over plain HTTP the default is a streaming signature, which some servers reject or store as content.
-			DisableContentSha256: true,
-		})
-	if err != nil {
-		return s.fail(ctx, op, o.Key, err)
+	for try := 1; ; try++ {
+		conditional := o.IfAbsent && !s.unconditional.Load()
+		err := s.put(limited, o, conditional)
+		if err == nil {
+			return nil
+		}
+		r := minio.ToErrorResponse(err)
+		switch {
+		case conditional && r.StatusCode == http.StatusPreconditionFailed:
+			return fmt.Errorf("%s %q: %w", op, o.Key, ErrExists)
+		case conditional && r.StatusCode == http.StatusNotImplemented:
+			s.unconditional.Store(true)
+		case conditional && r.StatusCode == http.StatusConflict && try < s3Attempts: // somebody else's request is under way
+		default:
+			return s.fail(ctx, op, o.Key, err)
+		}
 	}
-	return nil
+}
+
+func (s *S3) put(ctx context.Context, o Object, conditional bool) error {
+	options := minio.PutObjectOptions{
+		ContentType:  o.ContentType,
+		UserMetadata: o.Metadata,
+		// Over plain HTTP the default is a streaming signature, which some servers reject or store as content.
+		DisableContentSha256: true,
+	}
+	if conditional {
+		options.SetMatchETagExcept("*")
+	}
+	// Core takes the MD5 that we have; the ordinary client would compute it again.
+	_, err := s.client.PutObject(ctx, s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
+		base64.StdEncoding.EncodeToString(o.MD5[:]), "", options)
+	return err
 }

@@ -150,6 +150,55 @@ func TestS3Answers(t *testing.T) {
 	}
 }
 
+// Services differ in what they make of a conditional PUT.
+func TestS3ConditionalAnswers(t *testing.T) {
+	tests := []struct {
+		name   string
+		status int
+		code   string
+		times  int64
+		puts   int64 // in all, with that of a second object
+		fails  bool
+	}{
+		{"unknown to the service", http.StatusNotImplemented, "NotImplemented", 1, 3, false},
+		{"another request under way", http.StatusConflict, "ConditionalRequestConflict", 2, 4, false},
+		{"another request under way for ever", http.StatusConflict, "ConditionalRequestConflict", 1 << 30, 5, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := storetest.StartS3(t)
+			var puts atomic.Int64
+			proxy := server.Proxy(t, func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodPut {
+					return false
+				}
+				n := puts.Add(1)
+				if r.Header.Get("If-None-Match") == "" || n > test.times {
+					return false
+				}
+				w.WriteHeader(test.status)
+				fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", test.code)
+				return true
+			})
+			s3 := openS3(t, server, proxy, nil)
+			for i := range 2 {
+				o := storetest.Object(fmt.Sprint("1/", i), "picture")
+				o.IfAbsent = true
+				err := s3.Put(t.Context(), o)
+				if e, ok := errors.AsType[*store.Error](err); (err != nil) != test.fails || ok && e.Kind != store.Unavailable {
+					t.Errorf("put: %v", err)
+				}
+				if test.fails {
+					break
+				}
+			}
+			if got := puts.Load(); got != test.puts {
+				t.Errorf("%d PUTs, want %d", got, test.puts)
+			}
+		})
+	}
+}
+
 func TestS3Check(t *testing.T) {
 	server := storetest.StartS3(t)
 	tests := []struct {

@@ -21,6 +21,9 @@ type Object struct {
 	// Metadata goes with the object. Names are lower-case letters, digits and dashes; values are printable ASCII without
 	// spaces at the ends; together they stay below 2 KiB.
 	Metadata map[string]string
+	// IfAbsent puts only where there is no object, else the error wraps ErrExists. A bucket that knows no conditional puts, and
+	// a directory that two processes write to at the same moment, overwrite all the same.
+	IfAbsent bool
 }
 
 // Info is what a store knows about an object.
@@ -34,6 +37,9 @@ type Info struct {
 // ErrNotFound is what Head's error wraps when there is no such object.
 var ErrNotFound = errors.New("no such object")
 
+// ErrExists is what Put's error wraps when there is an object and IfAbsent was asked for.
+var ErrExists = errors.New("there is an object already")
+
 // Kind says what sort of trouble a store has, as far as a caller acts on it.
 type Kind string
 
@@ -46,7 +52,7 @@ const (
 	Rejected Kind = "rejected"
 )
 
-// Error is every error of a store but [ErrNotFound] and the context's own.
+// Error is every error of a store but [ErrNotFound], [ErrExists] and the context's own.
 type Error struct {
 	Kind Kind
 	Op   string // a gerund: "putting"

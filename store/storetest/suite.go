@@ -68,6 +68,21 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 			}
 		}
 	})
+	t.Run("only if absent", func(t *testing.T) {
+		s := open(t)
+		o := Object("1/1", "picture")
+		o.IfAbsent = true
+		put(t, s, o)
+		other := Object("1/1", "another")
+		other.IfAbsent = true
+		if err := s.Put(t.Context(), other); !errors.Is(err, store.ErrExists) {
+			t.Errorf("%v, want ErrExists", err)
+		}
+		wantBody(t, s, o)
+		other.IfAbsent = false
+		put(t, s, other)
+		wantBody(t, s, other)
+	})
 	t.Run("replace", func(t *testing.T) {
 		s := open(t)
 		put(t, s, Object("1/1", "the first picture"))
