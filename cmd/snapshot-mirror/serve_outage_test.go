@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -85,7 +84,7 @@ func TestDiskFull(t *testing.T) {
 		leave int64 // bytes
 	}{{"below the reserve", 20 << 20}, {"to the last byte", 0}} {
 		t.Run(test.name, func(t *testing.T) {
-			disk := smallDisk(t, 96)
+			disk := storetest.SmallDisk(t, 96)
 			origin, server := newOrigin(t), storetest.StartS3(t)
 			origin.setGate(func(string) { time.Sleep(30 * time.Millisecond) }) // so that something is queued
 			s := startServe(t, server.Env(server.Endpoint), "--to", "s3://"+server.Bucket, "--data-dir", filepath.Join(disk, "data"), "--concurrency", "4", "--retry-min", "500ms")
@@ -126,52 +125,6 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// The queue itself fills its disk while the bucket is away: what was acknowledged is worked off when the bucket is back.
-func TestQueueFillsItsDisk(t *testing.T) {
-	disk := smallDisk(t, 48)
-	origin, server := newOrigin(t), storetest.StartS3(t)
-	var down atomic.Bool
-	down.Store(true)
-	proxy := server.Proxy(t, func(http.ResponseWriter, *http.Request) bool {
-		if down.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		return false
-	})
-	s := startServe(t, server.Env(proxy), "--to", "s3://"+server.Bucket, "--data-dir", filepath.Join(disk, "data"), "--retry-min", "200ms", "--retry-max", "1s")
-	acked := 0
-	padding := strings.Repeat("x", 4000) // long URLs fill it soon
-	for status := http.StatusOK; status == http.StatusOK; acked++ {
-		paths := manyPaths(fmt.Sprint(acked), 20)
-		for i := range paths {
-			paths[i] += "?" + padding
-		}
-		status = s.post(origin.event("task", fmt.Sprint(acked), 10, paths...))
-	}
-	acked-- // the last one was refused
-	if s.ready() || acked < 10 {
-		t.Errorf("ready, or only %d events accepted", acked)
-	}
-	down.Store(false)
-	waitFor(t, "readiness", 3*time.Minute, s.ready)
-	waitFor(t, "idle", 3*time.Minute, s.idle)
-	if got := s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`); got < float64(20*acked) { // part of the refused one, perhaps
-		t.Errorf("%v mirrored, want %d", got, 20*acked)
-	}
-	t.Logf("%d events were accepted", acked)
-}
-
-// smallDisk mounts one of so many MiB.
-func smallDisk(t *testing.T, size int) string {
-	t.Helper()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); err != nil {
-		t.Skipf("a small disk can't be mounted here: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
-	return disk
-}
-
 // fill writes a file until only so many bytes of the disk are free.
 func fill(t *testing.T, name, disk string, leave int64) {
 	t.Helper()
@@ -186,7 +139,7 @@ func fill(t *testing.T, name, disk string, leave int64) {
 		if err := syscall.Statfs(disk, &fs); err != nil {
 			t.Fatal(err)
 		}
-		if int64(fs.Bavail)*fs.Bsize <= leave {
+		if int64(fs.Bavail)*int64(fs.Bsize) <= leave {
 			return
 		}
 		if _, err := f.Write(block); err != nil { // full

@@ -18,14 +18,7 @@ func TestWrongUseOfServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody := "nats://" + unusedAddress(t)
-	tests := []struct {
-		name string
-		env  []string
-		args []string
-		code int
-		err  string
-		hint string
-	}{
+	tests := []wrongUse{
 		{"open to everybody", nil, []string{"serve", "--listen=0.0.0.0:0"}, 2, "--allow-unauthenticated", "serve --help"},
 		{"no port", nil, []string{"serve", "--listen=127.0.0.1"}, 2, "HOST:PORT", "serve --help"},
 		{"port is taken", nil, []string{"serve", "--listen=" + taken}, 1, "in use", "--listen"},

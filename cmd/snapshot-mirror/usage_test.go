@@ -10,6 +10,16 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/store/storetest"
 )
 
+// wrongUse is a command that can't work, and what it must say.
+type wrongUse struct {
+	name string
+	env  []string
+	args []string
+	code int
+	err  string
+	hint string
+}
+
 // Wrong use ends soon, with one line that says what is wrong, one that says what to do, and the right exit code.
 func TestWrongUse(t *testing.T) {
 	server := storetest.StartS3(t)
@@ -26,14 +36,7 @@ func TestWrongUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := "--to=s3://" + server.Bucket
-	tests := []struct {
-		name string
-		env  []string
-		args []string
-		code int
-		err  string
-		hint string
-	}{
+	tests := []wrongUse{
 		{"no bucket named", right, []string{"--to=s3://", events}, 2, "--to", "--help"},
 		{"no such bucket", right, []string{"--to=s3://nothing-here", events}, 1, "NoSuchBucket", "create the bucket"},
 		{"bucket name", right, []string{"--to=s3://No_Bucket!", events}, 2, "ucket name", "--to"},

@@ -19,12 +19,11 @@ func (q *Queue) Add(ctx context.Context, snapshots []mirror.Snapshot) error {
 		return err
 	}
 	for _, part := range parts {
-		begin := time.Now()
-		err := q.server.writable(MinFree)
-		if err == nil {
-			_, err = q.publish(ctx, q.events, q.subject(kindEvent, part.id), part.data)
+		if err := q.server.writable(MinFree); err != nil {
+			return fmt.Errorf("queueing snapshots: %w", err)
 		}
-		if err != nil {
+		begin := time.Now()
+		if _, err := q.publish(ctx, q.events, q.subject(kindEvent, part.id), part.data); err != nil {
 			if ctx.Err() == nil || time.Since(begin) > slow { // else the caller had no time left, for reasons of its own
 				q.health.failed()
 			}

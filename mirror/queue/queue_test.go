@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/store/storetest"
 )
 
 // openTest opens a queue on a directory, in this process.
@@ -308,6 +311,33 @@ func TestDiscardTwice(t *testing.T) {
 		if err := q.removeDead(t.Context(), 1); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A queue that has filled its own disk is worked off: what that needs is kept free.
+func TestFullDiskIsWorkedOff(t *testing.T) {
+	q, _ := openTest(t, filepath.Join(storetest.SmallDisk(t, 48), "data"), Options{})
+	padding := strings.Repeat("x", 2000)
+	added := 0
+	for {
+		event := someSnapshots(fmt.Sprint("f", added), 20)
+		for i := range event {
+			event[i].URL += "?" + padding
+		}
+		if err := q.Add(t.Context(), event); err != nil {
+			t.Logf("%d events, then: %v", added, err)
+			break
+		}
+		added++
+	}
+	if err := q.Ready(t.Context()); err == nil || added == 0 {
+		t.Errorf("ready, or nothing was added: %d", added)
+	}
+	w := &worker{}
+	run(t, q, w.work)
+	eventually(t, q, "empty", func(s State) bool { return empty(s) && w.total() >= 20*added })
+	if err := q.Ready(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

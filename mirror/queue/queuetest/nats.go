@@ -59,18 +59,10 @@ func StartCluster(t testing.TB, n int) Cluster {
 			fmt.Sprintf("cluster { name: test, listen: %q, routes: [%s] }", routes[i], `"nats://`+strings.Join(routes, `","nats://`)+`"`))
 		c[i].Start(t)
 	}
-	conn, err := nats.Connect(c.URL(), nats.MaxReconnects(-1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := conn.JetStream()
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := c.jetStream(t)
 	begin := time.Now()
 	for {
-		_, err = js.AddStream(&nats.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: n})
+		_, err := js.AddStream(&nats.StreamConfig{Name: "PROBE", Subjects: []string{"probe"}, Replicas: n})
 		if err == nil {
 			break
 		}
@@ -85,19 +77,24 @@ func StartCluster(t testing.TB, n int) Cluster {
 	return c
 }
 
-// Leader is the server that leads a stream.
-func (c Cluster) Leader(t testing.TB, stream string) *Server {
+func (c Cluster) jetStream(t testing.TB) nats.JetStreamContext {
 	t.Helper()
-	conn, err := nats.Connect(c.URL())
+	conn, err := nats.Connect(c.URL(), nats.MaxReconnects(-1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(conn.Close)
 	js, err := conn.JetStream()
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := js.StreamInfo(stream)
+	return js
+}
+
+// Leader is the server that leads a stream.
+func (c Cluster) Leader(t testing.TB, stream string) *Server {
+	t.Helper()
+	info, err := c.jetStream(t).StreamInfo(stream)
 	if err != nil {
 		t.Fatal(err)
 	}
