@@ -38,10 +38,10 @@ func (c Callback) Validate() error {
 		return fmt.Errorf("--listen: %w", err)
 	case !local && !c.Authenticated() && !c.AllowUnauthenticated:
 		return fmt.Errorf("--listen %s can be reached from other machines, and anybody could post events: set --sign-key, --callback-password, --callback-secret or --allow-from, or --allow-unauthenticated if something else keeps strangers out", c.Listen)
-	case !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?# "):
+	case !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#% "):
 		return fmt.Errorf("--callback-path is %q, it must begin with a slash and be nothing but a path", c.CallbackPath)
-	case strings.ContainsAny(c.CallbackSecret.Reveal(), "/?# "):
-		return errors.New("--callback-secret must not hold slashes, blanks, ? or #")
+	case strings.ContainsAny(c.CallbackSecret.Reveal(), "/?#% "):
+		return errors.New("--callback-secret must not hold slashes, blanks, ?, # or %")
 	case (c.CallbackUser == "") != (c.CallbackPassword.Reveal() == ""):
 		return errors.New("set --callback-user and --callback-password, or neither")
 	case c.MaxEventSize < 1<<10 || c.MaxEventSize > 16<<20:
@@ -77,7 +77,7 @@ func (n NATS) Validate() error {
 	}
 	for address := range strings.SplitSeq(n.NATS, ",") {
 		u, err := url.Parse(strings.TrimSpace(address))
-		if err != nil || u.Host == "" || (u.Scheme != "nats" && u.Scheme != "tls") {
+		if err != nil || u.Hostname() == "" || (u.Scheme != "nats" && u.Scheme != "tls") {
 			return errors.New("--nats must be addresses like nats://HOST:4222 or tls://HOST:4222, with commas between")
 		}
 	}
@@ -159,7 +159,7 @@ func (n *Networks) UnmarshalText(text []byte) error {
 		prefix, err := netip.ParsePrefix(part)
 		if err != nil {
 			ip, err := netip.ParseAddr(part)
-			if err != nil {
+			if err != nil || ip.Zone() != "" {
 				return fmt.Errorf("%q is not a network: write it like 10.0.0.0/8", part)
 			}
 			prefix = netip.PrefixFrom(ip, ip.BitLen())
@@ -176,6 +176,7 @@ type SecretList []Secret
 func (l *SecretList) UnmarshalText(text []byte) error {
 	*l = nil
 	for part := range strings.SplitSeq(string(text), ",") {
+		part = strings.TrimSpace(part)
 		if part == "" {
 			return errors.New("an empty key is none")
 		}

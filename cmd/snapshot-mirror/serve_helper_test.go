@@ -148,16 +148,8 @@ const (
 	metricDead    = `snapshot_mirror_queue_snapshots{state="dead"}`
 )
 
-// idle says whether nothing is queued or in flight: twice, since the queue's own figures are a moment late.
+// idle says whether nothing is queued or in flight.
 func (s *sidecar) idle() bool {
-	if !s.idleNow() {
-		return false
-	}
-	time.Sleep(50 * time.Millisecond)
-	return s.idleNow()
-}
-
-func (s *sidecar) idleNow() bool {
 	_, text := s.get("/metrics")
 	for _, name := range []string{metricReady, metricDelayed, "snapshot_mirror_queue_events", "snapshot_mirror_in_flight"} {
 		if !strings.Contains(text, "\n"+name+" 0\n") {

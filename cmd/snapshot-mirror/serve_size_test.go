@@ -120,7 +120,8 @@ func TestAcceptRate(t *testing.T) {
 	waitFor(t, "idle", 20*time.Minute, s.idle)
 	t.Logf("all mirrored %v after the last", time.Since(begin).Round(time.Millisecond))
 	if got := s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`); got != float64(10*events) {
-		t.Errorf("%v mirrored, want %d", got, 10*events)
+		_, metrics := s.get("/metrics")
+		t.Errorf("%v mirrored, want %d; %d objects\n%s", got, 10*events, len(server.Names(t)), metrics)
 	}
 }
 

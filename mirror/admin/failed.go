@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,7 +56,7 @@ func parseQuery(v url.Values) (f mirror.LetterFilter, all bool, err error) {
 		default:
 			return f, false, fmt.Errorf("no filter %.40q", name)
 		}
-		if err != nil || value == "" || len(values) > 1 || f.OlderThan < 0 || f.NewerThan < 0 {
+		if err != nil || value == "" || len(values) > 1 || f.OlderThan < 0 || f.NewerThan < 0 || name == "newer_than" && f.NewerThan == 0 {
 			return f, false, fmt.Errorf("the filter %s can't be understood", name)
 		}
 	}
@@ -64,7 +65,14 @@ func parseQuery(v url.Values) (f mirror.LetterFilter, all bool, err error) {
 
 // begin gives the filter and the letters, or answers and gives none.
 func (f failed) begin(w http.ResponseWriter, r *http.Request) (mirror.LetterFilter, bool, Letters) {
-	filter, all, err := parseQuery(r.URL.Query())
+	var filter mirror.LetterFilter
+	var all bool
+	query, err := url.ParseQuery(r.URL.RawQuery) // r.URL.Query passes over what it can't read, such as a filter
+	if err != nil {
+		err = errors.New("the query is no query")
+	} else {
+		filter, all, err = parseQuery(query)
+	}
 	if err != nil {
 		answer(w, http.StatusBadRequest, Count{Error: err.Error()})
 		return filter, false, nil

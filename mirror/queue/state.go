@@ -31,11 +31,12 @@ func (q *Queue) State(ctx context.Context) (State, error) {
 	if err != nil {
 		return s, err
 	}
-	snapshots, err := q.snapshots.Info(ctx)
+	workers, err := q.workers.Info(ctx)
 	if err != nil {
 		return s, err
 	}
-	workers, err := q.workers.Info(ctx)
+	s.InFlight = uint64(max(q.InFlight(), 0)) // after what is out was counted: what ended since then is done
+	snapshots, err := q.snapshots.Info(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -44,9 +45,13 @@ func (q *Queue) State(ctx context.Context) (State, error) {
 		return s, err
 	}
 	s.Events, s.Ready, s.Dead = events.State.Msgs, workers.NumPending, dead.State.Msgs
-	s.InFlight = uint64(max(q.InFlight(), 0)) // after what is out was counted: what ended since then is done
-	if out := uint64(workers.NumAckPending); out > s.InFlight {
+	out := uint64(workers.NumAckPending)
+	if out > s.InFlight {
 		s.Delayed = out - s.InFlight
+	}
+	// A consumer hears of new messages a moment late. A busy queue must not look empty in between.
+	if snapshots.State.Msgs > out {
+		s.Ready = max(s.Ready, snapshots.State.Msgs-out)
 	}
 	if events.State.Msgs > 0 {
 		s.Oldest = events.State.FirstTime
