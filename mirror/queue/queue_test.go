@@ -377,6 +377,30 @@ func TestStoreOutageKillsNothing(t *testing.T) {
 	}
 }
 
+// One object that the store refuses is no outage: it waits longer and longer, is no dead letter, and nothing else waits for it.
+func TestStoreRefusesOneObject(t *testing.T) {
+	q, _ := openTest(t, t.TempDir(), Options{RetryMin: 20 * time.Millisecond, RetryMax: time.Minute, GiveUpAfter: time.Millisecond})
+	all := someSnapshots("1", 20)
+	w := &worker{fail: func(s mirror.Snapshot, _ int) mirror.Reason {
+		if s == all[0] {
+			return mirror.StoreDenied
+		}
+		return ""
+	}}
+	run(t, q, w.work)
+	if err := q.Add(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, q, "one left", func(s State) bool { return s.Events == 0 && s.Ready == 0 && s.Delayed == 1 && w.total() >= 20 })
+	time.Sleep(1500 * time.Millisecond)
+	if got := w.total() - 19; got > 12 {
+		t.Errorf("the refused one was tried %d times, want ever less often", got)
+	}
+	if s, err := q.State(t.Context()); err != nil || s.Dead != 0 || s.Delayed+s.InFlight != 1 {
+		t.Errorf("state %+v, %v", s, err)
+	}
+}
+
 // Work that is interrupted comes again at once, and is no failure.
 func TestInterruptedWorkStays(t *testing.T) {
 	q, _ := openTest(t, t.TempDir(), Options{GiveUpAfter: time.Millisecond})

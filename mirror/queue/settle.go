@@ -23,9 +23,11 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 		return
 	}
 	if storeOutage(r.Reason) {
-		// Not the snapshot's fault: nothing is noted against it, however long it takes.
-		delay := max(backoff(deliveries(m), q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
+		// Not the snapshot's fault: nothing is noted against it, however long it takes. In an outage, the gate does the waiting:
+		// when the store is back, all shall be tried soon.
+		delay := max(jitter(q.options.RetryMin), r.RetryAfter)
 		if q.gate.failed(r.Err) {
+			delay = max(backoff(deliveries(m), q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
 			q.log.Warn("the destination does not take a snapshot: it waits in the queue", "file_id", r.Snapshot.FileID,
 				"time_offset", r.Snapshot.TimeOffset.String(), "reason", r.Reason, "err", r.Err, "delay", delay.Round(time.Millisecond))
 		}
