@@ -37,10 +37,12 @@ func startServe(t testing.TB, env []string, args ...string) *sidecar {
 		"--data-dir", filepath.Join(t.TempDir(), "data"),
 	}, args...)}
 	t.Cleanup(func() {
-		s.kill()
 		if t.Failed() {
+			_, metrics := s.get("/metrics")
+			t.Logf("metrics:\n%s", metrics[strings.Index(metrics+"# HELP snapshot_mirror", "# HELP snapshot_mirror"):])
 			t.Logf("the end of serve's log:\n%s", s.log.tail(4000))
 		}
+		s.kill()
 	})
 	s.start()
 	return s

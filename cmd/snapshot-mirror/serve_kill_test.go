@@ -93,15 +93,20 @@ func TestKillUnderLoad(t *testing.T) {
 	origin, server := newOrigin(t), storetest.StartS3(t)
 	s := startServe(t, server.Env(server.Endpoint), "--to", "s3://"+server.Bucket)
 	l := startLoad(origin, *loadEvents, s.post)
+	revived := 0
 	for range *loadKills {
 		time.Sleep(time.Duration(rand.IntN(600)) * time.Millisecond) // the moment is the point
 		s.kill()
 		s.start()
+		if s.log.contains("counts as done") {
+			revived++
+		}
 	}
 	<-l.done
 	begin := time.Now()
 	waitFor(t, "idle", 20*time.Minute, s.idle)
-	t.Logf("%d events acknowledged, %d posts were not; idle %v after the last", l.acked.Load(), l.tries.Load(), time.Since(begin).Round(time.Second))
+	t.Logf("%d events acknowledged, %d posts were not; idle %v after the last; %d starts found what counted as done", l.acked.Load(), l.tries.Load(),
+		time.Since(begin).Round(time.Second), revived)
 	if got := s.metric(metricDead); got != 0 {
 		t.Errorf("%v dead letters:\n%s", got, s.run("failed", "list").stdout)
 	}

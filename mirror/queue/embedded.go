@@ -149,8 +149,8 @@ func (e *Embedded) InProcessConn() (net.Conn, error) {
 	return s.InProcessConn()
 }
 
-func (e *Embedded) connect(log *slog.Logger) (*nats.Conn, error) {
-	return nats.Connect("", append(clientOptions(log), nats.InProcessServer(e), nats.ReconnectWait(200*time.Millisecond))...)
+func (e *Embedded) connect(log *slog.Logger, reconnected func()) (*nats.Conn, error) {
+	return nats.Connect("", append(clientOptions(log, reconnected), nats.InProcessServer(e), nats.ReconnectWait(200*time.Millisecond))...)
 }
 
 func (*Embedded) replicated() bool { return false }

@@ -17,8 +17,8 @@ type External struct {
 	CA, Cert, Key string
 }
 
-func (e External) connect(log *slog.Logger) (*nats.Conn, error) {
-	options := append(clientOptions(log), nats.Timeout(5*time.Second))
+func (e External) connect(log *slog.Logger, reconnected func()) (*nats.Conn, error) {
+	options := append(clientOptions(log, reconnected), nats.Timeout(5*time.Second))
 	if e.Credentials != "" {
 		options = append(options, nats.UserCredentials(e.Credentials))
 	}
@@ -38,7 +38,7 @@ func (External) replicated() bool { return true }
 func (External) broken(error) {} // its operator's
 
 // clientOptions make a connection that never gives up.
-func clientOptions(log *slog.Logger) []nats.Option {
+func clientOptions(log *slog.Logger, reconnected func()) []nats.Option {
 	return []nats.Option{
 		nats.Name("snapshot-mirror"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		// Not kept for later: a publish while there is no connection fails at once, and its event gets a 503.
@@ -49,7 +49,7 @@ func clientOptions(log *slog.Logger) []nats.Option {
 				log.Warn("connection to NATS lost", "err", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("connected to NATS again") }),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("connected to NATS again"); reconnected() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !errors.Is(err, nats.ErrSlowConsumer) {
 				log.Debug("nats", "err", err)

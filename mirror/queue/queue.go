@@ -49,8 +49,8 @@ const (
 
 // Server is where the streams live: [Embedded] or [External].
 type Server interface {
-	// connect gives a connection that mends itself.
-	connect(*slog.Logger) (*nats.Conn, error)
+	// connect gives a connection that mends itself. Each time that it has, it calls reconnected.
+	connect(_ *slog.Logger, reconnected func()) (*nats.Conn, error)
 	// writable says why nothing can be written now, or nil; that many bytes must be free. It costs no more than a look at the disk.
 	writable(free uint64) error
 	// replicated says whether a message can be a duplicate of one that is not stored yet, and maybe never will be.
@@ -75,6 +75,7 @@ type Queue struct {
 	inFlight atomic.Int64
 	health   health
 	repairs  repairs
+	opened   atomic.Bool
 }
 
 const (
@@ -101,7 +102,9 @@ func Open(ctx context.Context, s Server, o Options) (*Queue, error) {
 		}
 	}
 	o.Log = o.log()
-	conn, err := s.connect(o.Log)
+	q := &Queue{options: o, server: s, log: o.Log}
+	q.gate.log = o.Log
+	conn, err := s.connect(o.Log, func() { go q.reviveRestarted() })
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
@@ -110,8 +113,7 @@ func Open(ctx context.Context, s Server, o Options) (*Queue, error) {
 		conn.Close()
 		return nil, err
 	}
-	q := &Queue{options: o, server: s, conn: conn, js: js, log: o.Log}
-	q.gate.log = o.Log
+	q.conn, q.js = conn, js
 	if q.options.Replicas == 0 {
 		q.options.Replicas = 1
 		if conn.ConnectedClusterName() != "" {
@@ -122,6 +124,11 @@ func Open(ctx context.Context, s Server, o Options) (*Queue, error) {
 		conn.Close()
 		return nil, err
 	}
+	if err := q.revive(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("looking through the queue: %w", err)
+	}
+	q.opened.Store(true)
 	return q, nil
 }
 
@@ -176,24 +183,6 @@ func (q *Queue) makeStreams(ctx context.Context) error {
 	var err error
 	q.splitters, q.workers, err = q.makeConsumers(ctx)
 	return err
-}
-
-func (q *Queue) makeConsumers(ctx context.Context) (splitters, workers jetstream.Consumer, _ error) {
-	for _, c := range []struct {
-		consumer *jetstream.Consumer
-		stream   jetstream.Stream
-		name     string
-	}{{&splitters, q.events, "splitters"}, {&workers, q.snapshots, "workers"}} {
-		var err error
-		// No BackOff, which would distort delays; no limits on deliveries or on what is out, where the delayed ones count too.
-		*c.consumer, err = c.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-			Durable: c.name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: -1, MaxWaiting: 1 << 16,
-		})
-		if err != nil {
-			return nil, nil, fmt.Errorf("making the consumer %s: %w", c.name, err)
-		}
-	}
-	return splitters, workers, nil
 }
 
 // makeStream takes a stream that is there as its operator wants it (replicas, limits, placement), if it keeps our promises.

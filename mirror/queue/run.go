@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -122,29 +121,6 @@ func (q *Queue) done(ctx context.Context, m jetstream.Msg) bool {
 		q.log.Debug("taking a message out of the queue", "err", err)
 	}
 	return err == nil
-}
-
-// repairs remembers when the consumers were last made.
-type repairs struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-const repairPause = 5 * time.Second
-
-// repair makes consumers anew that somebody may have deleted: else what is queued would wait for ever.
-func (q *Queue) repair(ctx context.Context) {
-	q.repairs.mu.Lock()
-	defer q.repairs.mu.Unlock()
-	if time.Since(q.repairs.last) < repairPause {
-		return
-	}
-	q.repairs.last = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if _, _, err := q.makeConsumers(ctx); err != nil {
-		q.log.Warn("the queue gives out no work", "err", err)
-	}
 }
 
 // giveBack makes the message due at once, for another replica or the next start, and sees to it that the server knows: this
