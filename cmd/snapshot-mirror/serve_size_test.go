@@ -104,6 +104,7 @@ func TestAcceptRate(t *testing.T) {
 			P99 time.Duration `json:"99th"`
 			Max time.Duration
 		}
+		Requests                  int // a few less than it was given when the machine is busy
 		Rate, Throughput, Success float64
 		StatusCodes               map[string]int `json:"status_codes"`
 		Errors                    []string
@@ -119,9 +120,8 @@ func TestAcceptRate(t *testing.T) {
 	begin := time.Now()
 	waitFor(t, "idle", 20*time.Minute, s.idle)
 	t.Logf("all mirrored %v after the last", time.Since(begin).Round(time.Millisecond))
-	if got := s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`); got != float64(10*events) {
-		_, metrics := s.get("/metrics")
-		t.Errorf("%v mirrored, want %d; %d objects\n%s", got, 10*events, len(server.Names(t)), metrics)
+	if got := s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`); got != float64(10*r.Requests) || r.Requests == 0 {
+		t.Errorf("%v mirrored, want %d", got, 10*r.Requests)
 	}
 }
 
