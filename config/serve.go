@@ -16,7 +16,7 @@ import (
 type Callback struct {
 	Listen               string     `help:"Address for VOD's callbacks, or for what your receiver forwards." default:"127.0.0.1:8080" placeholder:"HOST:PORT" group:"Callback"`
 	CallbackPath         string     `help:"Path that events are posted to." default:"/callback" group:"Callback"`
-	SignKey              SecretList `help:"VOD's callback key: events must carry a valid Sign and T. Several, with commas between, for a change of keys." placeholder:"KEY" group:"Callback"`
+	SignKey              SecretList `help:"VOD's callback key: events must carry a valid Sign and T. Several, with commas between, for a change of keys. Better in the environment, like the other secrets: flags show in lists of processes." placeholder:"KEY" group:"Callback"`
 	CallbackUser         string     `help:"Ask for HTTP Basic authentication: the user." placeholder:"NAME" group:"Callback"`
 	CallbackPassword     Secret     `help:"Ask for HTTP Basic authentication: the password." placeholder:"SECRET" group:"Callback"`
 	CallbackSecret       Secret     `help:"Ask for a secret behind the path: /callback/SECRET." placeholder:"SECRET" group:"Callback"`
@@ -37,7 +37,7 @@ func (c Callback) Validate() error {
 	case err != nil:
 		return fmt.Errorf("--listen: %w", err)
 	case !local && !c.Authenticated() && !c.AllowUnauthenticated:
-		return fmt.Errorf("--listen %s can be reached from other machines, and anybody could post events: set --sign-key, --callback-password, --callback-secret or --allow-from, or --allow-unauthenticated if something else keeps strangers out", c.Listen)
+		return fmt.Errorf("--listen %s can be reached from other machines, and anybody could post events: set SNAPSHOT_MIRROR_SIGN_KEY, SNAPSHOT_MIRROR_CALLBACK_SECRET, SNAPSHOT_MIRROR_CALLBACK_PASSWORD or --allow-from, or --allow-unauthenticated if something else keeps strangers out", c.Listen)
 	case !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#% "):
 		return fmt.Errorf("--callback-path is %q, it must begin with a slash and be nothing but a path", c.CallbackPath)
 	case strings.ContainsAny(c.CallbackSecret.Reveal(), "/?#% "):

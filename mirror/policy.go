@@ -44,7 +44,7 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 		return failf(SourceBlocked, "dialling an address that is not host:port")
 	}
 	if !publicAddr(ap.Addr()) {
-		return failf(SourceBlocked, "the source's address %s is not public", ap.Addr())
+		return failf(SourceBlocked, "the source's address %s is not public (see --allow-private-sources)", ap.Addr())
 	}
 	if ap.Port() != 80 && ap.Port() != 443 {
 		return failf(SourceBlocked, "the source's port %d is not 80 or 443", ap.Port())

@@ -60,7 +60,7 @@ func (c *backfillCommand) Run(a *app) error {
 	if err := outputs.begin(); err != nil {
 		return err
 	}
-	sum := newSummary(&files.Stats)
+	sum := newSummary(&files.Stats, c.Enqueue)
 	err = c.readAll(a, files, work, func(r mirror.Result) error {
 		sum.add(r)
 		progress.add(r)

@@ -97,7 +97,11 @@ func (c *failedListCommand) Run(a *app) error {
 		return fmt.Errorf("writing the list: %w", err)
 	}
 	if n == 0 && !c.JSON {
-		fmt.Fprintln(a.stderr, "no failed snapshots")
+		if c.letters() != (mirror.LetterFilter{}) {
+			fmt.Fprintln(a.stderr, "no failed snapshots match")
+		} else {
+			fmt.Fprintln(a.stderr, "no failed snapshots (those that wait for another try are not among them)")
+		}
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ var exitCodes = []struct {
 	meaning string
 }{
 	{exitOK, "all snapshots are mirrored, or were there already; `serve`: stopped by a signal, in good order"},
-	{exitCannotRun, "could not run: the destination, the queue or `serve` is down or refuses us, the disk is full"},
+	{exitCannotRun, "could not run: the destination, the queue or `serve` is down or refuses us, the disk is full (`serve` itself waits for its destination)"},
 	{exitUsage, "usage or settings are wrong; nothing was done"},
 	{exitFailed, "finished, but some snapshots failed or some input was malformed"},
 	{exitInterrupted, "interrupted by a signal; run the same command again to resume"},
@@ -98,6 +98,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.ValueFormatter(helpOf),
 	)
 	if err != nil {
 		return report(stderr, err)
@@ -119,6 +120,15 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		err = interruptedError() // before there was anything to finish
 	}
 	return report(stderr, err)
+}
+
+// helpOf adds the default to a setting's help where a placeholder stands in its place.
+func helpOf(v *kong.Value) string {
+	help := kong.DefaultHelpValueFormatter(v)
+	if v.HasDefault && v.Flag != nil && v.Flag.PlaceHolder != "" && v.Flag.PlaceHolder != v.Default {
+		help += " Default: " + v.Default + "."
+	}
+	return help
 }
 
 // parse reads flags, environment and file. The environment and the file are read whatever the command, so that a wrong name is
@@ -212,6 +222,12 @@ func newLog(g config.General, w io.Writer) *slog.Logger {
 	_ = level.UnmarshalText([]byte(g.LogLevel)) // an enum of the settings
 	options := &slog.HandlerOptions{Level: level}
 	if g.LogFormat == "json" {
+		options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				return slog.Float64(a.Key, a.Value.Duration().Seconds()) // as in reports; slog would write nanoseconds
+			}
+			return a
+		}
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))

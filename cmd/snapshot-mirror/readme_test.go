@@ -60,7 +60,7 @@ func settingsTable(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var names []string
-	flags, commands := map[string]*kong.Flag{}, map[string][]string{}
+	flags, commands, helps := map[string]*kong.Flag{}, map[string][]string{}, map[string]string{}
 	collect := func(node *kong.Node, command string) {
 		for _, f := range node.Flags {
 			if f.Name == "help" {
@@ -68,6 +68,13 @@ func settingsTable(t *testing.T) string {
 			}
 			if flags[f.Name] == nil {
 				names, flags[f.Name] = append(names, f.Name), f
+			}
+			help := strings.ReplaceAll(f.Help, "${enum}", strings.ReplaceAll(f.Enum, ",", ", "))
+			switch {
+			case helps[f.Name] == "":
+				helps[f.Name] = help
+			case !strings.Contains(helps[f.Name], help): // the same word for something else
+				helps[f.Name] += " Of " + command + ": " + help
 			}
 			if list := commands[f.Name]; len(list) == 0 || list[len(list)-1] != command {
 				commands[f.Name] = append(list, command)
@@ -88,8 +95,7 @@ func settingsTable(t *testing.T) string {
 		if f.HasDefault {
 			def = "`" + f.Default + "`"
 		}
-		help := strings.ReplaceAll(f.Help, "${enum}", strings.ReplaceAll(f.Enum, ",", ", "))
-		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s | %s |\n", name, config.EnvName(name), def, strings.Join(commands[name], ", "), help)
+		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s | %s |\n", name, config.EnvName(name), def, strings.Join(commands[name], ", "), helps[name])
 	}
 	return b.String()
 }

@@ -65,8 +65,9 @@ func (c *serveCommand) Run(a *app) error {
 	}
 	defer callback.close()
 	s.accepting.Store(true)
-	a.log.Info("serving", "callback", "http://"+callback.address+c.CallbackPath, "admin", "http://"+adminServer.address, "to", c.To.String())
-	go s.checkDestination(dest)
+	s.tellServing(q, callback, adminServer)
+	go s.checkDestination(dest, q)
+	go s.tellProgress(q)
 
 	return s.untilStopped(q, callback, worker)
 }
@@ -78,6 +79,7 @@ type serving struct {
 	events    *eventCounter
 	queue     atomic.Pointer[queue.Queue] // nil until it is open
 	accepting atomic.Bool                 // the callback is up, and no signal has come
+	counts    counts
 }
 
 // untilStopped works off the queue until a signal, stops intake, and finishes what is in flight within --drain.
@@ -89,7 +91,7 @@ func (s *serving) untilStopped(q *queue.Queue, callback *listener, worker *mirro
 	worked := make(chan struct{})
 	go func() {
 		defer close(worked)
-		q.Run(work, stop, s.c.Concurrency, worker.Mirror)
+		q.Run(work, stop, s.c.Concurrency, s.counted(worker.Mirror))
 	}()
 
 	var failure error
@@ -115,12 +117,33 @@ func (s *serving) untilStopped(q *queue.Queue, callback *listener, worker *mirro
 	return failure
 }
 
-// checkDestination tells early what is wrong with the destination. It stops nothing: snapshots wait in the queue.
-func (s *serving) checkDestination(d destination) {
-	if err := d.Check(s.a.ctx); err != nil && s.a.ctx.Err() == nil {
-		s.a.log.Warn("the destination can't be used now: snapshots will wait in the queue", "err", err, "hint", hintOf(err))
+// checkDestination tells early what is wrong with the destination, and looks again until it is mended, which shows in the
+// metrics also when there is nothing to mirror. It stops nothing: snapshots wait in the queue.
+func (s *serving) checkDestination(d destination, q *queue.Queue) {
+	for told := false; ; told = true {
+		err := d.Check(s.a.ctx)
+		switch {
+		case s.a.ctx.Err() != nil:
+			return
+		case err == nil && told:
+			q.SetStoreWorks(true)
+			return
+		case err == nil:
+			return
+		case !told:
+			s.a.log.Warn("the destination can't be used now: snapshots will wait in the queue", "err", err, "hint", hintOf(err))
+			q.SetStoreWorks(false)
+		}
+		select {
+		case <-time.After(checkAgain):
+		case <-s.a.ctx.Done():
+			return
+		}
 	}
 }
+
+// checkAgain is between two looks at a destination that could not be used at the start.
+const checkAgain = 10 * time.Second
 
 // ready says why an event can't be accepted durably now.
 func (s *serving) ready(ctx context.Context) error {
@@ -187,7 +210,7 @@ func (c *serveCommand) openQueue(a *app) (_ *queue.Queue, close func(), _ error)
 		return nil, nil, &exitError{exitCannotRun, err, "each serve needs a --data-dir of its own; several share one queue through --nats"}
 	}
 	if err != nil {
-		return nil, nil, &exitError{exitCannotRun, err, "name a directory on a disk with room in --data-dir"}
+		return nil, nil, &exitError{exitCannotRun, err, "name a directory that this user can write to, on a disk with room, with --data-dir"}
 	}
 	q, err := queue.Open(a.ctx, server, a.queueOptions(c.Queue))
 	if err != nil {
@@ -227,7 +250,7 @@ type listener struct {
 func listen(flag, address string, h http.Handler, timeout time.Duration) (*listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, &exitError{exitCannotRun, fmt.Errorf("listening on %s: %w", address, err), "choose another address with " + flag}
+		return nil, &exitError{exitCannotRun, fmt.Errorf("listening on %s: %w", address, err), "does another serve run here? Else choose another address with " + flag}
 	}
 	s := &listener{address: l.Addr().String(), ended: make(chan error, 1), server: &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,

@@ -48,6 +48,12 @@ func TestServeMirrorsWhatIsPosted(t *testing.T) {
 	}
 	t.Logf("mirrored %v after curl was started", time.Since(begin).Round(time.Millisecond))
 	waitFor(t, "idle", 10*time.Second, s.idle)
+	waitFor(t, "progress in the log", 20*time.Second, func() bool {
+		return s.log.contains(`"msg":"progress since the last such line","mirrored":2,"skipped":0,"failed_tries":0,"events":0,"ready":0,"delayed":0,"dead":0}`)
+	})
+	if !s.log.contains(`"queue":"`) {
+		t.Error("serve does not say where its queue is")
+	}
 	if got := s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`); got != 2 {
 		t.Errorf("%v counted as mirrored, want 2", got)
 	}
@@ -157,6 +163,9 @@ func TestMissingPictures(t *testing.T) {
 		if got := s.run(append([]string{"failed", "list", "--json"}, none...)...); got.stdout != "" || got.code != exitOK {
 			t.Errorf("%q: %+v, want nothing", none, got)
 		}
+	}
+	if got := s.run("failed", "list", "--file-id", "late"); !strings.Contains(got.stderr, "no failed snapshots match") {
+		t.Errorf("a filter that chooses none: %+v", got)
 	}
 
 	mu.Lock()
@@ -282,6 +291,9 @@ func TestEnqueueAndShards(t *testing.T) {
 	waitFor(t, "180 pictures", time.Minute, func() bool { return s.metric(`snapshot_mirror_snapshots_total{outcome="mirrored",reason=""}`) == 180 })
 	if got := s.metric(`snapshot_mirror_events_total{outcome="queued",source="enqueue"}`); got < 60 || got > 61 { // one is in two parts
 		t.Errorf("%v events, want those of the file", got)
+	}
+	if got := s.run("backfill", "--enqueue", writeFile(t, "")); got.code != exitOK || !strings.Contains(got.stdout, "enqueued  0 ") {
+		t.Errorf("nothing to enqueue: %+v", got)
 	}
 	s.terminate()
 	if got := s.run("backfill", "--enqueue", name); got.code != exitCannotRun || !strings.Contains(got.stderr, "hint: is serve running") {

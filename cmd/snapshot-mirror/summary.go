@@ -15,6 +15,7 @@ import (
 // summary counts results by outcome and reason.
 type summary struct {
 	stats    *intake.Stats
+	enqueue  bool // nothing is mirrored here
 	begin    time.Time
 	outcomes map[mirror.Outcome]int64
 	reasons  map[mirror.Reason]int64
@@ -22,8 +23,8 @@ type summary struct {
 	repeated int64 // mirrored, but not at the first attempt
 }
 
-func newSummary(stats *intake.Stats) *summary {
-	return &summary{stats: stats, begin: time.Now(), outcomes: map[mirror.Outcome]int64{}, reasons: map[mirror.Reason]int64{}}
+func newSummary(stats *intake.Stats, enqueue bool) *summary {
+	return &summary{stats: stats, enqueue: enqueue, begin: time.Now(), outcomes: map[mirror.Outcome]int64{}, reasons: map[mirror.Reason]int64{}}
 }
 
 func (s *summary) add(r mirror.Result) {
@@ -51,8 +52,8 @@ func (s *summary) print(w io.Writer, destination string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(what string, n int64, note string) { fmt.Fprintf(t, "%s\t%d\t%s\n", what, n, note) }
 	elapsed := time.Since(s.begin)
-	if n := s.outcomes[mirror.Enqueued]; n > 0 {
-		row("enqueued", n, fmt.Sprintf("to %s in %s", destination, elapsed.Round(time.Millisecond)))
+	if s.enqueue {
+		row("enqueued", s.outcomes[mirror.Enqueued], fmt.Sprintf("to %s in %s", destination, elapsed.Round(time.Millisecond)))
 		s.printInput(row)
 		_ = t.Flush()
 		return

@@ -63,7 +63,7 @@ type Callback struct {
 	once     sync.Once
 	bodies   *semaphore.Weighted // bytes
 	decoded  *semaphore.Weighted // bytes
-	denials  limit
+	denials  map[denial]*limit   // each, so that a flood of one does not hide another
 	failures limit
 	items    limit
 }
@@ -122,7 +122,10 @@ func (c *Callback) init() {
 	}
 	c.bodies = semaphore.NewWeighted(max(bodyBudget, c.MaxBody+bodyOverhead))
 	c.decoded = semaphore.NewWeighted(decodedBudget)
-	c.denials = limit{every: 10 * time.Second, burst: 1}
+	c.denials = map[denial]*limit{}
+	for _, why := range []denial{wrongNetwork, wrongBasic, wrongPath, wrongSign, expiredSign} {
+		c.denials[why] = &limit{every: 10 * time.Second, burst: 1}
+	}
 	c.failures = limit{every: 10 * time.Second, burst: 1}
 	c.items = limit{every: time.Second / 10, burst: 100} // each is a picture that will be missing
 }
@@ -145,13 +148,11 @@ func (c *Callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		c.count(CallbackMalformed, 1)
-		w.Header().Set("Accept-Encoding", "identity")
-		http.Error(w, "the body must not be compressed", http.StatusUnsupportedMediaType)
+		c.compressed(w, r)
 		return
 	}
 	if r.ContentLength > c.MaxBody {
-		c.tooLarge(w)
+		c.tooLarge(w, r)
 		return
 	}
 	deadline := time.Now().Add(c.Timeout)
@@ -162,6 +163,10 @@ func (c *Callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer free()
 	if why := c.Auth.sign(r, body, time.Now()); why != "" {
 		c.deny(w, r, why)
+		return
+	}
+	if bytes.HasPrefix(body, []byte("\x1f\x8b")) {
+		c.compressed(w, r) // gzip, and no header that says so
 		return
 	}
 	// A client that goes away now may have been VOD's last try: what is here is queued all the same.
@@ -182,7 +187,7 @@ func (c *Callback) route(path string) (secret string, ours bool) {
 // deny never tells the client which part was wrong.
 func (c *Callback) deny(w http.ResponseWriter, r *http.Request, why denial) {
 	c.count(CallbackUnauthorized, 1)
-	if more, ok := c.denials.allow(time.Now()); ok {
+	if more, ok := c.denials[why].allow(time.Now()); ok {
 		c.Log.Warn("callback refused: authentication failed", "remote", printable(r.RemoteAddr, 80), "check", string(why), "unlogged", more)
 	}
 	if why == wrongNetwork {
@@ -195,8 +200,21 @@ func (c *Callback) deny(w http.ResponseWriter, r *http.Request, why denial) {
 	http.Error(w, "unauthorized", http.StatusUnauthorized)
 }
 
-func (c *Callback) tooLarge(w http.ResponseWriter) {
+// compressed and tooLarge refuse what will not arrive otherwise either: somebody has to change a setting.
+func (c *Callback) compressed(w http.ResponseWriter, r *http.Request) {
+	c.count(CallbackMalformed, 1)
+	if more, ok := c.items.allow(time.Now()); ok {
+		c.Log.Warn("callback refused: its body is compressed", "remote", printable(r.RemoteAddr, 80), "unlogged", more)
+	}
+	w.Header().Set("Accept-Encoding", "identity")
+	http.Error(w, "the body must not be compressed", http.StatusUnsupportedMediaType)
+}
+
+func (c *Callback) tooLarge(w http.ResponseWriter, r *http.Request) {
 	c.count(CallbackTooLarge, 1)
+	if more, ok := c.items.allow(time.Now()); ok {
+		c.Log.Warn("callback refused: its body is too large", "remote", printable(r.RemoteAddr, 80), "limit", c.MaxBody, "unlogged", more)
+	}
 	http.Error(w, fmt.Sprintf("the body is larger than %d bytes", c.MaxBody), http.StatusRequestEntityTooLarge)
 }
 
@@ -221,7 +239,7 @@ func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Ti
 	defer cancel()
 	if err := c.bodies.Acquire(wait, size); err != nil {
 		if r.Context().Err() != nil {
-			c.unread(w, err)
+			c.unread(w, r, err)
 			return nil, nil, false
 		}
 		c.refuse(w, "too many requests at once; try again", errors.New("waiting for memory: too many requests at once"))
@@ -235,7 +253,7 @@ func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Ti
 	}
 	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, c.MaxBody)); err != nil {
 		c.bodies.Release(size)
-		c.unread(w, err)
+		c.unread(w, r, err)
 		return nil, nil, false
 	}
 	if spare := size - bodyOverhead - int64(buffer.Len()); spare > 0 {
@@ -246,9 +264,9 @@ func (c *Callback) read(w http.ResponseWriter, r *http.Request, deadline time.Ti
 }
 
 // unread answers where the body can't be read to its end.
-func (c *Callback) unread(w http.ResponseWriter, err error) {
+func (c *Callback) unread(w http.ResponseWriter, r *http.Request, err error) {
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		c.tooLarge(w)
+		c.tooLarge(w, r)
 		return
 	}
 	c.count(CallbackAborted, 1)
@@ -271,6 +289,18 @@ func (t *taken) malformed(line int, err error) {
 	if t.first == nil {
 		t.first = fmt.Errorf("line %d: %w", line, err)
 	}
+}
+
+// complaint is the text of a 400.
+func (t *taken) complaint() string {
+	first, good := printable(t.first.Error(), 300), t.queued+t.foreign
+	switch {
+	case good > 0:
+		return fmt.Sprintf("%d of %d events can't be used, the rest is queued; the first on %s", t.bad, good+t.bad, first)
+	case t.bad > 1:
+		return fmt.Sprintf("nothing is queued: none of %d pieces is an event that can be used; the first on %s", t.bad, first)
+	}
+	return "nothing is queued: " + first
 }
 
 // take queues the body's events one after the other, holding one at a time, and answers.
@@ -304,8 +334,7 @@ func (c *Callback) take(ctx context.Context, w http.ResponseWriter, body []byte)
 	}
 	c.Log.Debug("callback taken", "queued", t.queued, "foreign", t.foreign, "malformed", t.bad)
 	if t.bad > 0 {
-		http.Error(w, fmt.Sprintf("%d of %d events can't be used, the rest is queued; the first on %s",
-			t.bad, t.queued+t.foreign+t.bad, printable(t.first.Error(), 300)), http.StatusBadRequest)
+		http.Error(w, t.complaint(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

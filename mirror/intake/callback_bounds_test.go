@@ -154,10 +154,39 @@ func TestCallbackLogsFailures(t *testing.T) {
 	}
 }
 
+// What is refused for good is told: the event will not come again by itself.
+func TestCallbackLogsRefusals(t *testing.T) {
+	c, w := newCallback(&recorder{})
+	c.MaxBody = 1 << 10
+	c.Auth = intake.Auth{User: "vod", Password: "hush", SignKeys: []string{"key"}}
+	url := storetest.Serve(t, c) + "/cb"
+	for range 3 {
+		post(t, url, event("a")) // no password
+	}
+	c.Auth.User, c.Auth.Password = "", ""
+	post(t, url, event("a")) // no signature: another check, another line
+	c.Auth.SignKeys = nil
+	post(t, url, strings.Repeat(" ", 2<<10))
+	post(t, url, gzipped(event("a")))
+	var told []string
+	for _, line := range w.lines(t, slog.LevelWarn) {
+		before, _, _ := strings.Cut(line, " remote=")
+		told = append(told, before)
+	}
+	if diff := cmp.Diff(told, []string{
+		"callback refused: authentication failed check=basic",
+		"callback refused: authentication failed check=sign",
+		"callback refused: its body is too large limit=1024",
+		"callback refused: its body is compressed",
+	}); diff != "" {
+		t.Errorf("warned (-got +want):\n%s", diff)
+	}
+}
+
 func TestCallbackLogIsBounded(t *testing.T) {
 	c, w := newCallback(&recorder{})
 	url := storetest.Serve(t, c) + "/cb"
-	if got := post(t, url, strings.Repeat("x\n", 50_000)); got.status != 400 || !strings.HasPrefix(got.body, "50000 of 50000 events can't be used") {
+	if got := post(t, url, strings.Repeat("x\n", 50_000)); got.status != 400 || !strings.HasPrefix(got.body, "nothing is queued: none of 50000 pieces") {
 		t.Errorf("answer %+v", got)
 	}
 	if got := w.counted()["malformed"]; got != 50_000 {

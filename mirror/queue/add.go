@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
@@ -77,6 +78,8 @@ func (q *Queue) isStored(ctx context.Context, stream jetstream.Stream, subject s
 	return err == nil, err
 }
 
+var errNoConnection = errors.New("no connection to NATS")
+
 // errThere says that a message with this subject was there before.
 var errThere = errors.New("it is there already")
 
@@ -93,6 +96,9 @@ const (
 
 // judge gives errThere for what is there already, and tells the server of storage that failed.
 func (q *Queue) judge(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return errNoConnection // what the client calls its buffer, which we don't have
+	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) || api.ErrorCode != storeFailed {
 		return err

@@ -90,7 +90,7 @@ const deadBatch = 256
 
 func (q *Queue) eachDead(ctx context.Context, f mirror.LetterFilter, visit func(letter, uint64) error) error {
 	info, err := q.dead.Info(ctx)
-	if err != nil {
+	if err := q.judge(err); err != nil {
 		return fmt.Errorf("reading dead letters: %w", err)
 	}
 	if info.State.Msgs == 0 {

@@ -77,6 +77,15 @@ func (g *gate) failed(err error) (single bool) {
 	return false
 }
 
+// shut closes the gate before anything was tried.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.delay == 0 {
+		g.delay, g.opened = gateMin, make(chan struct{})
+	}
+}
+
 // otherFailure notes a snapshot that failed for another reason, which says little about the store: the next one may try at once.
 func (g *gate) otherFailure() {
 	g.mu.Lock()

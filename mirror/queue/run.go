@@ -45,6 +45,15 @@ func (q *Queue) InFlight() int64 { return q.inFlight.Load() }
 // StoreWorks says whether the store took the last pictures that it was given.
 func (q *Queue) StoreWorks() bool { return q.gate.open() }
 
+// SetStoreWorks tells what somebody has found out about the store. While it does not work, one snapshot at a time is tried.
+func (q *Queue) SetStoreWorks(works bool) {
+	if works {
+		q.gate.worked()
+	} else {
+		q.gate.shut()
+	}
+}
+
 const (
 	pullWait  = 30 * time.Second
 	pullPause = 500 * time.Millisecond

@@ -66,7 +66,7 @@ func (q *Queue) State(ctx context.Context) (State, error) {
 // Ready says why an event can't be accepted durably now, or nil.
 func (q *Queue) Ready(ctx context.Context) error {
 	if q.conn.Status() != nats.CONNECTED {
-		return errors.New("no connection to NATS")
+		return errNoConnection
 	}
 	if err := q.server.writable(MinFree); err != nil {
 		return err
