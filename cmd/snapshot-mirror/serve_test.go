@@ -91,6 +91,40 @@ func TestSameEventManyTimesAtOnce(t *testing.T) {
 	}
 }
 
+// VOD may send a task in both its formats, and a procedure each time that more of it is done: each picture is one object, fetched once.
+func TestEveryFormatOfATask(t *testing.T) {
+	origin, folder := newOrigin(t), t.TempDir()
+	s := startServe(t, nil, "--to", folder)
+	v2 := fmt.Sprintf(`{"version":"4.0","eventType":"CreateSnapshotByTimeOffsetComplete","data":{"vodTaskId":"task","fileId":"1","definition":10,
+		"picInfo":[{"status":0,"timeOffset":0,"url":"%s/1/0.jpg"},{"status":0,"timeOffset":1000,"url":"%[1]s/1/1.jpg"}]}}`, origin.URL)
+	procedure := func(results string) string {
+		return fmt.Sprintf(`{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{"TaskId":"p","FileId":"2","MediaProcessResultSet":[%s]}}`, results)
+	}
+	result := func(definition, offset int) string {
+		return fmt.Sprintf(`{"Type":"SnapshotByTimeOffset","SnapshotByTimeOffsetTask":{"Status":"SUCCESS","Input":{"Definition":%d},
+			"Output":{"Definition":0,"PicInfoSet":[{"TimeOffset":%d.0,"Url":"%s/2/%[2]d.jpg"}]}}}`, definition, offset, origin.URL)
+	}
+	for _, event := range []string{v2, origin.event("task", "1", 10, "/1/0.jpg", "/1/1.jpg"),
+		procedure(result(10, 500)), procedure(result(10, 500) + "," + result(20, 1500))} {
+		if got := s.post(event); got != http.StatusOK {
+			t.Fatalf("status %d", got)
+		}
+	}
+	waitFor(t, "idle", 20*time.Second, s.idle)
+	for name, path := range map[string]string{"1/0": "/1/0.jpg", "1/1000": "/1/1.jpg", "2/500": "/2/500.jpg", "2/1500": "/2/1500.jpg"} {
+		got, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil || !bytes.Equal(got, origin.picture(path)) {
+			t.Errorf("%s: %v, or not the picture", name, err)
+		}
+	}
+	if got := origin.asked(); len(got) != 4 {
+		t.Errorf("GETs %q, want one of each picture", got)
+	}
+	if got := s.metric(metricDead); got != 0 {
+		t.Errorf("%v dead letters", got)
+	}
+}
+
 // One of 200 is broken for ever: the others are asked for exactly once, and it alone is a dead letter.
 func TestOneBrokenOfManyCostsItself(t *testing.T) {
 	origin, folder := newOrigin(t), t.TempDir()

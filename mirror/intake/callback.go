@@ -106,6 +106,7 @@ const (
 	// budget has 200,000 commas, which is 60,000 pictures.
 	decodedBudget   = 128 << 20
 	decodedPerComma = 512
+	decodedCopies   = 4 // of the text, while a nested shape is read layer by layer
 )
 
 const retryAfter = "5" // seconds
@@ -343,7 +344,7 @@ func (c *Callback) take(ctx context.Context, w http.ResponseWriter, body []byte)
 
 // event decodes and queues one event. An error is the queue's, or says that it can't be reached in time.
 func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) error {
-	size := int64(len(text) + decodedPerComma*bytes.Count(text, []byte(",")))
+	size := int64(decodedCopies*len(text) + decodedPerComma*bytes.Count(text, []byte(",")))
 	if size > decodedBudget {
 		c.malformed(t, line, errors.New("the event has too many items"))
 		return nil

@@ -1,24 +1,28 @@
 // Package vod knows what Tencent Cloud VOD sends: it cuts streams into events ([Scanner]) and takes the snapshots out of them
 // ([Decode]).
 //
-// Where snapshots come from, so far:
+// Where snapshots come from:
 //
-//	EventType                           path to the pictures
+//	what                                path to the pictures
 //	CreateSnapshotByTimeOffsetComplete  SnapshotByTimeOffsetCompleteEvent{TaskId, FileId, Definition, SnapshotInfoSet[]{ErrCode, TimeOffset, Url}}
+//	ProcedureStateChanged               ProcedureStateChangeEvent{TaskId, FileId, MediaProcessResultSet[]{SnapshotByTimeOffsetTask{Status, ErrCode,
+//	                                    Input{Definition}, Output{Definition, PicInfoSet[]{TimeOffset, Url}}}}}
+//	the former in the legacy format v2  {eventType, data{vodTaskId, fileId, definition, picInfo[]{status, timeOffset, url}}}
+//	a media of DescribeMediaInfos and   {FileId, SnapshotByTimeOffsetInfo{SnapshotByTimeOffsetSet[]{Definition, PicInfoSet[]{TimeOffset, Url}}}}, without
+//	SearchMedia                         a task
 //
-// as the bare event (an HTTP callback's body), in {"EventSet":[...]} (as SDKs print a PullEvents answer) and in
-// {"Response":{"EventSet":[...]}} (as it comes over the wire). Source: Tencent Cloud VOD documentation, product 266, pages 8105,
-// 33948 and 33433. Fields and event types grow every few weeks: unknown ones are never errors.
+// Events come bare (an HTTP callback's body), in {"EventSet":[...]} (as SDKs print a PullEvents answer), in
+// {"Response":{"EventSet":[...]}} (as it comes over the wire), and v2's in {"eventList":[{"eventContent":...}]}, also one level
+// deeper under "data"; media in {"MediaInfoSet":[...]}, also under "Response".
+//
+// Sources: Tencent Cloud VOD documentation, product 266, pages 8105, 33948, 33433 and 33434; Tencent's Go SDK, vod/v20180717;
+// users' data. Fields and event types grow every few weeks: unknown ones are never errors.
 package vod
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"time"
-	"unicode/utf8"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
@@ -44,151 +48,77 @@ type Failure struct {
 	Code               int64 // negative, -44xxx or -47xxx as documented
 }
 
-const snapshotComplete = "CreateSnapshotByTimeOffsetComplete"
+// The event types that carry snapshots.
+const (
+	snapshotComplete = "CreateSnapshotByTimeOffsetComplete"
+	procedureChanged = "ProcedureStateChanged"
+)
 
+// TypeMedia is the Type of a media, which is no event of VOD's.
+const TypeMedia = "MediaInfo"
+
+// wireEvent has what tells the shapes apart. Only the own event's body is read at once: whatever other members hold, they must
+// not cost an event that has nothing to do with them.
 type wireEvent struct {
-	EventType                         text
-	SnapshotByTimeOffsetCompleteEvent *struct {
-		TaskID          text `json:"TaskId"`
-		FileID          text `json:"FileId"`
-		Definition      text
-		SnapshotInfoSet []struct {
-			ErrCode    text
-			TimeOffset text
-			URL        text `json:"Url"`
-		}
-	}
+	EventType                         text // v2's eventType as well: names are compared without case
+	SnapshotByTimeOffsetCompleteEvent *wireComplete
+	ProcedureStateChangeEvent         json.RawMessage
+	Data                              json.RawMessage `json:"data"`         // of v2
+	EventContent                      json.RawMessage `json:"eventContent"` // of v2, pulled
+	SnapshotByTimeOffsetInfo          json.RawMessage // of a media
+	BasicInfo                         json.RawMessage // of a media
 }
 
-// text takes a JSON string, number or literal as it is written, and null as nothing: VOD's types are irregular, and an item of
-// the wrong type must not cost its siblings.
-type text string
-
-func (t *text) UnmarshalJSON(b []byte) error {
-	switch {
-	case string(b) == "null":
-		*t = ""
-	case b[0] == '"' && bytes.IndexByte(b, '\\') < 0 && utf8.Valid(b):
-		*t = text(b[1 : len(b)-1]) // nearly always: nothing is escaped
-	case b[0] == '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*t = text(s)
-	default:
-		*t = text(b)
-	}
-	return nil
-}
-
-// integer reads a whole number, also in the form 10.0; nothing is 0.
-func (t text) integer(what string) (int64, error) {
-	if t == "" {
-		return 0, nil
-	}
-	if n, err := strconv.ParseInt(string(t), 10, 64); err == nil {
-		return n, nil
-	}
-	f, err := strconv.ParseFloat(string(t), 64)
-	if err != nil || f != float64(int64(f)) || f > 1<<53 || f < -1<<53 {
-		return 0, fmt.Errorf("%s %.40q is not a whole number", what, string(t))
-	}
-	return int64(f), nil
-}
-
-// Decode reads one event without its envelope. The error says why the text is no event of VOD's at all.
+// Decode reads one event, or one media, without its envelope. The error says why the text is none of VOD's at all.
 func Decode(data []byte) (Event, error) {
 	var wire wireEvent
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return Event{}, jsonError(err)
 	}
+	switch {
+	case wire.EventType == "" && wire.EventContent != nil:
+		return decodePulledV2(wire.EventContent)
+	case wire.EventType == "" && (wire.SnapshotByTimeOffsetInfo != nil || wire.BasicInfo != nil):
+		return decodeMedia(data)
+	case wire.EventType == "" && wire.Data != nil:
+		return decodeListV2(wire.Data)
+	}
+	return wire.decode()
+}
+
+// decode reads an event that is no other's content.
+func (wire *wireEvent) decode() (Event, error) {
 	e := Event{Type: string(wire.EventType)}
+	var err error
 	switch {
 	case e.Type == "":
 		return Event{}, errors.New("no EventType: this is not an event of VOD's")
-	case e.Type != snapshotComplete:
-		return e, nil
+	case e.Type == snapshotComplete && wire.SnapshotByTimeOffsetCompleteEvent != nil:
+		err = e.complete(wire.SnapshotByTimeOffsetCompleteEvent)
+	case e.Type == snapshotComplete && !null(wire.Data):
+		err = e.completeV2(wire.Data)
+	case e.Type == snapshotComplete:
+		err = fmt.Errorf("an event %s without SnapshotByTimeOffsetCompleteEvent", snapshotComplete)
+	case e.Type == procedureChanged:
+		err = e.procedure(wire.ProcedureStateChangeEvent)
 	}
-	body := wire.SnapshotByTimeOffsetCompleteEvent
-	if body == nil {
-		return Event{}, fmt.Errorf("an event %s without SnapshotByTimeOffsetCompleteEvent", snapshotComplete)
-	}
-	definition, err := body.Definition.integer("Definition")
 	if err != nil {
 		return Event{}, err
-	}
-	e.Carries = true
-	for i, item := range body.SnapshotInfoSet {
-		code, err := item.ErrCode.integer("ErrCode")
-		if err != nil {
-			e.Malformed = append(e.Malformed, fmt.Errorf("item %d: %w", i, err))
-			continue
-		}
-		if code != 0 {
-			e.Failed = append(e.Failed, Failure{FileID: string(body.FileID), TimeOffset: string(item.TimeOffset), Code: code})
-			continue
-		}
-		offset, err := mirror.ParseTimeOffset(string(item.TimeOffset))
-		if err != nil {
-			e.Malformed = append(e.Malformed, fmt.Errorf("item %d: %w", i, err))
-			continue
-		}
-		e.Snapshots = append(e.Snapshots, mirror.Snapshot{
-			FileID: string(body.FileID), TaskID: string(body.TaskID), Definition: definition, TimeOffset: offset, URL: string(item.URL),
-		})
 	}
 	return e, nil
 }
 
-// jsonError says it in the words of an operator, not of the Go types.
-func jsonError(err error) error {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("the field %s is a JSON %s", wrong.Field, wrong.Value)
+// add takes one picture of a task. One without a URL, or with a negative offset, is still named.
+func (e *Event) add(of mirror.Snapshot, offset, url text) (err error) {
+	if of.TimeOffset, err = mirror.ParseTimeOffset(string(offset)); err != nil {
+		return err
 	}
-	return err
+	of.URL = string(url)
+	e.Snapshots = append(e.Snapshots, of)
+	return nil
 }
 
-// Encode writes snapshots as an event that Decode reads: one, or several of the same task, video and definition as the first.
-func Encode(first mirror.Snapshot, more ...mirror.Snapshot) ([]byte, error) {
-	return json.Marshal(encoded(first, more...))
-}
-
-// EncodeLetter writes a dead letter as an event that Decode reads, with a member Failure that says what is known of its failure.
-func EncodeLetter(l mirror.Letter) ([]byte, error) {
-	type failure struct {
-		Reason      mirror.Reason
-		Error       string
-		First, Last time.Time
-		Attempts    int
-	}
-	return json.Marshal(struct {
-		encodedEvent
-		Failure failure
-	}{encoded(l.Snapshot), failure{l.Reason, l.Error, l.First, l.Last, l.Attempts}})
-}
-
-type encodedEvent struct {
-	EventType                         string
-	SnapshotByTimeOffsetCompleteEvent encodedComplete
-}
-
-type encodedComplete struct {
-	TaskId, FileId  string
-	Definition      int64
-	SnapshotInfoSet []encodedItem
-}
-
-type encodedItem struct {
-	ErrCode    int
-	TimeOffset mirror.TimeOffset
-	Url        string
-}
-
-func encoded(first mirror.Snapshot, more ...mirror.Snapshot) encodedEvent {
-	items := make([]encodedItem, 0, 1+len(more))
-	for _, s := range append([]mirror.Snapshot{first}, more...) {
-		items = append(items, encodedItem{0, s.TimeOffset, s.URL})
-	}
-	return encodedEvent{snapshotComplete, encodedComplete{first.TaskID, first.FileID, first.Definition, items}}
+// malformed notes an item that can't be named; its siblings may be whole.
+func (e *Event) malformed(err error, where string, i int) {
+	e.Malformed = append(e.Malformed, fmt.Errorf("%s %d: %w", where, i, err))
 }

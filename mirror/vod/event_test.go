@@ -1,7 +1,6 @@
 package vod_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -14,40 +13,6 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
 )
-
-// The events of Tencent's own documentation.
-func TestDocumentedEvents(t *testing.T) {
-	const file, task = "14508071098244929440", "CreateSnapshotByTimeOffset-1edb7eb88a599d05abe451cfc541cfbd"
-	want := []mirror.Snapshot{
-		{FileID: file, TimeOffset: 10000, Definition: 10, TaskID: task, URL: "http://125676836723.vod2.myqcloud.com/xxx/xxx/1.png"},
-		{FileID: file, TimeOffset: 20000, Definition: 10, TaskID: task, URL: "http://125676836723.vod2.myqcloud.com/xxx/xxx/2.png"},
-	}
-	for _, name := range []string{"callback-v3.json", "pull-v3.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []mirror.Snapshot
-		scanner := vod.NewScanner(bytes.NewReader(text))
-		for {
-			text, _, err := scanner.Next()
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			event, err := vod.Decode(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, event.Snapshots...)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
 
 // result is an Event with errors as text.
 type result struct {
@@ -116,7 +81,23 @@ func TestDecodeEvents(t *testing.T) {
 		{"no items", `{` + complete + `,"SnapshotByTimeOffsetCompleteEvent":{"FileId":"1","SnapshotInfoSet":null}}`, true, 0, ""},
 		{"no type", `{"FileId":"1"}`, false, 0, "no EventType: this is not an event of VOD's"},
 		{"no body", `{` + complete + `,"SnapshotByTimeOffsetCompleteEvent":null}`, false, 0, "an event CreateSnapshotByTimeOffsetComplete without SnapshotByTimeOffsetCompleteEvent"},
-		{"legacy v2", `{"version":"4.0","eventType":"CreateSnapshotByTimeOffsetComplete","data":{"fileId":"1"}}`, false, 0, "an event CreateSnapshotByTimeOffsetComplete without SnapshotByTimeOffsetCompleteEvent"},
+		{"legacy v2", `{"version":"4.0","eventType":"CreateSnapshotByTimeOffsetComplete","data":{"fileId":"1"}}`, true, 0, ""},
+		{"legacy v2 without data", `{"version":4,"eventType":"CreateSnapshotByTimeOffsetComplete","data":null}`, false, 0, "an event CreateSnapshotByTimeOffsetComplete without SnapshotByTimeOffsetCompleteEvent"},
+		{"legacy v2 with odd data", `{"eventType":"CreateSnapshotByTimeOffsetComplete","data":[]}`, false, 0, "it is a JSON array"},
+		{"legacy v2, another type with odd data", `{"eventType":"TranscodeComplete","data":"x"}`, false, 0, ""},
+		{"legacy v2 as text", `{"msgHandle":"m","eventContent":"{\"eventType\":\"CreateSnapshotByTimeOffsetComplete\",\"data\":{\"fileId\":\"1\",\"picInfo\":[{\"timeOffset\":1,\"url\":\"u\"}]}}"}`, true, 1, ""},
+		{"legacy v2 in itself", `{"eventContent":{"eventContent":{"eventType":"x"}}}`, false, 0, "no EventType: this is not an event of VOD's"},
+		{"legacy v2 without content", `{"msgHandle":"m","eventContent":null}`, false, 0, "no EventType: this is not an event of VOD's"},
+		{"legacy list one deeper", `{"code":0,"data":{"eventList":[{"eventContent":{"eventType":"x"}},{"eventContent":{"eventType":"CreateSnapshotByTimeOffsetComplete","data":{"fileId":"1","picInfo":[{"status":0,"timeOffset":1,"url":"u"}]}}}]}}`, true, 1, ""},
+		{"data of no list", `{"data":{"a":1}}`, false, 0, "no EventType: this is not an event of VOD's"},
+
+		{"procedure without body", `{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":null}`, false, 0, "an event ProcedureStateChanged without ProcedureStateChangeEvent"},
+		{"procedure without results", `{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{"FileId":"1","MediaProcessResultSet":null}}`, false, 0, ""},
+		{"procedure of other sub-tasks", `{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{"FileId":"1","MediaProcessResultSet":[{"Type":"Transcode","TranscodeTask":{"Output":5}}]}}`, false, 0, ""},
+		{"another type with an odd procedure", `{"EventType":"New","ProcedureStateChangeEvent":[5],"BasicInfo":5,"data":5}`, false, 0, ""},
+
+		{"media without snapshots", `{"FileId":"1","BasicInfo":{"Name":"x"}}`, false, 0, ""},
+		{"media without a file", `{"SnapshotByTimeOffsetInfo":{}}`, false, 0, "neither an EventType nor a FileId: this is neither an event nor a media of VOD's"},
 		{"body of another type", `{` + complete + `,"SnapshotByTimeOffsetCompleteEvent":"x"}`, false, 0, "the field SnapshotByTimeOffsetCompleteEvent is a JSON string"},
 		{"half a definition", `{` + complete + `,"SnapshotByTimeOffsetCompleteEvent":{"Definition":10.5}}`, false, 0, `Definition "10.5" is not a whole number`},
 		{"bad literal", `{"EventType":nul}`, false, 0, "invalid character '}' in literal null (expecting 'l')"},
@@ -137,8 +118,12 @@ func TestDecodeEvents(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"callback-v3.json", "pull-v3.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
+	names, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	if err != nil || len(names) == 0 {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}

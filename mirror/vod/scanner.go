@@ -150,8 +150,9 @@ func (s *Scanner) leaveEnvelope() error {
 	return nil
 }
 
-// envelopes are the members that hold events, or an envelope: PullEvents' answer on the wire and as SDKs print it.
-var envelopes = map[string]byte{"Response": '{', "EventSet": '['}
+// envelopes are the members that hold events or media, or an envelope: answers on the wire and as SDKs print them, and v2's. Its
+// other list, under "data", is left to [Decode]: events of v2 have such a member themselves.
+var envelopes = map[string]byte{"Response": '{', "EventSet": '[', "eventList": '[', "MediaInfoSet": '['}
 
 // scan reads one value to its end, or to where an envelope's contents begin, and then says with which bracket. With keep, the
 // text is in s.value.
