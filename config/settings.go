@@ -48,6 +48,12 @@ type Source struct {
 	SourceRetries       int           `help:"Repeat a fetch that failed for a passing reason this often, within seconds." default:"2" group:"Source"`
 	IdleTimeout         time.Duration `help:"Give up a fetch on which no byte moves for this long." default:"15s" group:"Source"`
 	AllowPrivateSources bool          `help:"Fetch from addresses that are not public and from any port too. For tests and private origins." group:"Source"`
+	SourceHost          Hosts         `help:"Fetch from these hosts only, redirects included, with commas between; *.example.com is all below it." placeholder:"HOST,..." group:"Source"`
+	SourceReferer       string        `help:"Send this Referer, for origins with hotlink protection." placeholder:"URL" group:"Source"`
+	SourceHeader        Headers       `help:"Send these headers with each fetch, \"Name: value\", several on lines of their own. They go to whatever host an event names: see --source-host." placeholder:"HEADER" group:"Source"`
+	SourceRewrite       Rewrites      `help:"Ask another host than the events name: OLD=NEW, with commas between." placeholder:"OLD=NEW,..." group:"Source"`
+	SourceHTTPS         bool          `name:"source-https" help:"Fetch http URLs by https." group:"Source"`
+	HotlinkKey          Secret        `help:"Key of VOD's key hotlink protection: fetches are signed. Wants --source-host, as a signature is good for a whole directory. Better in the environment." placeholder:"KEY" group:"Source"`
 }
 
 // Validate is called when all settings are read.
@@ -61,6 +67,10 @@ func (s Source) Validate() error {
 		return fmt.Errorf("--max-image-size is %s, it must be 1 B to 1 GiB", s.MaxImageSize)
 	case s.BytesInFlight < s.MaxImageSize:
 		return fmt.Errorf("--bytes-in-flight is %s, less than --max-image-size, %s: no picture of that size could be fetched", s.BytesInFlight, s.MaxImageSize)
+	case s.HotlinkKey.Reveal() != "" && len(s.SourceHost) == 0:
+		return errors.New("--hotlink-key wants --source-host: a signature that a stranger's host gets is good for the whole directory")
+	case strings.ContainsFunc(s.SourceReferer, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return errors.New("--source-referer holds control characters")
 	case s.IdleTimeout < 100*time.Millisecond:
 		return fmt.Errorf("--idle-timeout is %s, it must be 100ms or more", s.IdleTimeout)
 	}

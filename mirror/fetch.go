@@ -43,12 +43,17 @@ type fetch struct {
 // get fetches and proves the picture at rawURL, which must have passed Validate. The error is a Failure or the context's.
 // Either way the caller calls release.
 func (f *fetch) get(rawURL string) error {
-	req, err := retryablehttp.NewRequestWithContext(f.ctx, http.MethodGet, rawURL, nil)
+	target, err := f.options.Origin.target(rawURL, time.Now())
+	if err != nil {
+		return err
+	}
+	req, err := retryablehttp.NewRequestWithContext(f.ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return failf(BadSnapshot, "the URL makes no request")
 	}
-	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", f.options.UserAgent)
+	f.options.Origin.dress(req.Header)
+	req.Header.Set("Accept-Encoding", "identity")
 	// A response is read inside the handler, so that a body that breaks off is retried like a connection that fails.
 	req.SetResponseHandler(f.receive)
 	client := retryablehttp.Client{

@@ -54,11 +54,13 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 
 const maxRedirects = 3
 
-// checkRedirect is a http.Client's: few hops, and never from https down to http.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	req.Header.Del("Referer") // net/http sets it to the URL before, whose query may be a signature
+// checkRedirect is a http.Client's: few hops, to hosts that are allowed, and never from https down to http.
+func (o *Origin) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return failf(SourceUnreachable, "more than %d redirects", maxRedirects)
+	}
+	if err := o.redirected(req, via[0]); err != nil {
+		return err
 	}
 	switch from, to := via[len(via)-1].URL, req.URL; {
 	case to.Scheme != "http" && to.Scheme != "https", to.User != nil:

@@ -39,6 +39,7 @@ type Options struct {
 	IdleTimeout time.Duration
 	// AllowPrivateSources opens addresses that are not public and ports other than 80 and 443.
 	AllowPrivateSources bool
+	Origin              Origin
 	// DryRun looks at what is there, and neither fetches nor stores.
 	DryRun    bool
 	UserAgent string
