@@ -51,7 +51,7 @@ var Reasons = []ReasonInfo{
 	{SourceDenied, Later, "the origin refuses (401, 403 and other 4xx): hotlink protection, Referer or IP rules"},
 	{SourceBusy, Soon, "the origin says 408, 425, 429 or 5xx: it is overloaded or broken for now"},
 	{SourceUnreachable, Soon, "no answer from the origin: DNS, connection, TLS, time-out, or too many redirects"},
-	{SourceBlocked, Never, "the URL leads to an address or port that is not allowed (see --allow-private-sources), or from https to http"},
+	{SourceBlocked, Never, "the URL leads to an address, port or host that is not allowed (see --allow-private-sources and --source-host), or from https to http"},
 	{Incomplete, Soon, "the bytes that came are not provably the whole picture: cut short, a wrong checksum, no end marker"},
 	{NotAnImage, Later, "what came is whole but no JPEG, PNG or WebP: an error page, for instance"},
 	{TooLarge, Never, "the picture is larger than --max-image-size"},
