@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,9 +24,6 @@ var memoryEvents = flag.Int("memory-events", 3000, "how many events TestMemory s
 // Memory does not grow with the number of events: events come through a pipe, 64 pictures of 150 KB are in flight, and the
 // bucket is a sink that takes the bodies and confirms their MD5.
 func TestMemory(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("memory is read from /proc")
-	}
 	useOrdinaryProgram(t)
 	origin := newOrigin(t)
 	origin.size = 150 << 10
