@@ -14,7 +14,7 @@ import (
 
 // Callback settings say who may post events, and where.
 type Callback struct {
-	Listen               string     `help:"Address for VOD's callbacks, or for what your receiver forwards." default:"127.0.0.1:8080" placeholder:"HOST:PORT" group:"Callback"`
+	Listen               string     `help:"Address for VOD's callbacks, or for what your receiver forwards; off takes none." default:"127.0.0.1:8080" placeholder:"HOST:PORT" group:"Callback"`
 	CallbackPath         string     `help:"Path that events are posted to." default:"/callback" group:"Callback"`
 	SignKey              SecretList `help:"VOD's callback key: events must carry a valid Sign and T. Several, with commas between, for a change of keys. Better in the environment, like the other secrets: flags show in lists of processes." placeholder:"KEY" group:"Callback"`
 	CallbackUser         string     `help:"Ask for HTTP Basic authentication: the user." placeholder:"NAME" group:"Callback"`
@@ -30,8 +30,14 @@ func (c Callback) Authenticated() bool {
 	return len(c.SignKey) > 0 || c.CallbackUser != "" || c.CallbackPassword.Reveal() != "" || c.CallbackSecret.Reveal() != "" || len(c.AllowFrom) > 0
 }
 
+// Off says whether there is to be no callback.
+func (c Callback) Off() bool { return c.Listen == "off" }
+
 // Validate is called when all settings are read.
 func (c Callback) Validate() error {
+	if c.Off() {
+		return nil
+	}
 	local, err := Loopback(c.Listen)
 	switch {
 	case err != nil:

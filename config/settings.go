@@ -22,6 +22,9 @@ type Settings struct {
 	Queue
 	Admin
 	Serve
+	VOD
+	Pull
+	FromVOD
 }
 
 // General settings belong to every command.

@@ -3,20 +3,20 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
-	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
 )
 
 type backfillCommand struct {
-	Events []string `arg:"" help:"Event files, directories of them, or - for standard input. NDJSON, JSON or arrays, also gzip or zstd."`
+	Events []string `arg:"" optional:"" help:"Event files, directories of them, or - for standard input. NDJSON, JSON or arrays, also gzip or zstd."`
 	config.Destination
 	config.Source
 	config.Backfill
+	config.VOD
+	config.FromVOD
 	config.NATS
 	config.Admin
 
@@ -25,7 +25,13 @@ type backfillCommand struct {
 
 // Validate is called when all settings are read.
 func (c *backfillCommand) Validate() error {
-	return errors.Join(c.Source.Validate(), c.Backfill.Validate(), c.NATS.Validate())
+	switch {
+	case len(c.Events) == 0 && !c.FromVOD.FromVOD:
+		return errors.New("no events: name event files, directories, or - for standard input, or ask VOD with --from-vod")
+	case len(c.Events) > 0 && c.FromVOD.FromVOD:
+		return errors.New("--from-vod and event files exclude each other")
+	}
+	return errors.Join(c.Source.Validate(), c.Backfill.Validate(), c.FromVOD.Validate(), c.NATS.Validate())
 }
 
 // readAhead is how many snapshots are decoded before a worker is free for them: it keeps the total that progress shows honest,
@@ -34,12 +40,12 @@ const readAhead = 4096
 
 // Run does the whole batch and ends with one of the exit codes.
 func (c *backfillCommand) Run(a *app) error {
-	limit := newLogLimit(a)
-	files := &intake.Files{Names: c.Events, Stdin: a.stdin, Take: c.Shard.Takes, Malformed: limit.malformed, Announced: limit.announced}
-	size, err := files.Size()
+	in, err := c.openInput(a)
 	if err != nil {
-		return usageError(fmt.Errorf("reading events: %w", err), "name event files, directories, or - for standard input")
+		return err
 	}
+	complete := false
+	defer func() { _ = in.close(complete) }()
 	outputs, err := openOutputs(a, c)
 	if err != nil {
 		return err
@@ -55,37 +61,42 @@ func (c *backfillCommand) Run(a *app) error {
 	}
 	defer end()
 
-	progress := c.newProgress(a, &files.Stats, size)
+	progress := c.newProgress(a, in.Total)
 	defer progress.stop()
 	if err := outputs.begin(); err != nil {
 		return err
 	}
-	sum := newSummary(&files.Stats, c.Enqueue)
-	err = c.readAll(a, files, work, func(r mirror.Result) error {
+	sum := newSummary(in, c.Enqueue)
+	err = c.readAll(a, in, work, func(r mirror.Result) error {
 		sum.add(r)
 		progress.add(r)
 		if c.observe != nil {
 			c.observe(r)
 		}
-		return outputs.add(r)
+		if err := outputs.add(r); err != nil {
+			return err
+		}
+		return in.settled(r)
 	})
 	interrupted := a.ctx.Err() != nil
 	progress.stop()
-	if err != nil && !interrupted {
-		return err
+	if interrupted {
+		err = nil
 	}
-	if err := outputs.finish(interrupted); err != nil {
-		return err
-	}
+	complete = err == nil && !interrupted
+	// What was done is told, whatever has ended it.
+	err = errors.Join(err, outputs.finish(!complete))
 	destination := c.To.String()
 	if c.Enqueue {
 		destination = "the queue"
 	}
 	sum.print(c.summaryTo(a), destination)
 	switch {
+	case err != nil:
+		return err
 	case interrupted:
 		return interruptedError()
-	case sum.failed() > 0 || files.Stats.Malformed.Load() > 0:
+	case sum.failed() > 0 || in.stats.Malformed.Load() > 0 || in.unseen() > 0:
 		return &exitError{code: exitFailed}
 	}
 	return nil
@@ -109,8 +120,8 @@ func (c *backfillCommand) mirrorHere(a *app) (_ batch, end func(), _ error) {
 	return worker.Batch, func() { _ = closeDest() }, nil
 }
 
-// readAll reads the files and has what they announce worked on, until both are done or a signal comes; what was begun is finished.
-func (c *backfillCommand) readAll(a *app, files *intake.Files, do batch, sink func(mirror.Result) error) error {
+// readAll reads the input and has what it announces worked on, until both are done or a signal comes; what was begun is finished.
+func (c *backfillCommand) readAll(a *app, from source, do batch, sink func(mirror.Result) error) error {
 	work := context.WithoutCancel(a.ctx)
 	stop, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -122,7 +133,7 @@ func (c *backfillCommand) readAll(a *app, files *intake.Files, do batch, sink fu
 	read := make(chan error, 1)
 	go func() {
 		defer close(snapshots)
-		read <- files.Read(stop, snapshots)
+		read <- from.Read(stop, snapshots)
 	}()
 	if err := do(work, stop, snapshots, sink); err != nil || stop.Err() != nil {
 		return err // the reader may be waiting for standard input, which no context ends
@@ -151,6 +162,12 @@ func (l *logLimit) tell() bool {
 func (l *logLimit) malformed(file string, line int, err error) {
 	if l.tell() {
 		l.a.log.Warn("malformed input passed over", "file", file, "line", line, "err", err)
+	}
+}
+
+func (l *logLimit) media(fileID string, err error) {
+	if l.tell() {
+		l.a.log.Warn("media passed over", "file_id", fileID, "err", err)
 	}
 }
 

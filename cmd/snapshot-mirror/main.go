@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/snapshot-mirror/snapshot-mirror/config"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
 	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
@@ -115,6 +116,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	}
 	a := &app{ctx: ctx, lookup: lookupIn(environ), stdin: stdin, stdout: stdout, stderr: stderr, logTo: &switchWriter{w: stderr}}
 	a.log = newLog(c.General, a.logTo)
+	slog.SetDefault(a.log) // Tencent's SDK tells of credentials that it can't renew through the standard log
 	err = parsed.Run(a)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = interruptedError() // before there was anything to finish
@@ -189,9 +191,12 @@ func report(stderr io.Writer, err error) int {
 	return code
 }
 
-// hintOf is what a destination's error advises, or "".
+// hintOf is what the error of a destination or of VOD's API advises, or "".
 func hintOf(err error) string {
 	if e, ok := errors.AsType[*store.Error](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*vod.APIError](err); ok {
 		return e.Hint
 	}
 	return ""

@@ -13,20 +13,18 @@ import (
 	"golang.org/x/term"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
-	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
 )
 
 // progress shows how far a backfill is: a bar on a terminal, else a log line every 10 s.
 type progress struct {
-	stats               *intake.Stats
-	size                int64 // of the input in bytes, 0 when not known
+	total               func() (n int64, exact bool) // see source.Total
 	begin               time.Time
 	done, failed, bytes atomic.Int64
 	stop                func()
 }
 
-func (c *backfillCommand) newProgress(a *app, stats *intake.Stats, size int64) *progress {
-	p := &progress{stats: stats, size: size, begin: time.Now(), stop: func() {}}
+func (c *backfillCommand) newProgress(a *app, total func() (int64, bool)) *progress {
+	p := &progress{total: total, begin: time.Now(), stop: func() {}}
 	kind := c.Progress
 	if kind == "auto" {
 		kind = "log"
@@ -49,19 +47,6 @@ func (p *progress) add(r mirror.Result) {
 	if r.Outcome == mirror.Failed {
 		p.failed.Add(1)
 	}
-}
-
-// total is how many snapshots there are: exact when the whole input has been read, before that an estimate from the part that
-// has been, or -1 when nothing can be said.
-func (p *progress) total() (n int64, exact bool) {
-	read, found := p.stats.Bytes.Load(), p.stats.Snapshots.Load()
-	switch {
-	case p.size > 0 && read >= p.size:
-		return found, true
-	case p.size > 0 && read > 0 && found > 0:
-		return max(found, int64(float64(found)*float64(p.size)/float64(read))), false
-	}
-	return -1, false
 }
 
 // left is the time that the rest will take at the average speed, or 0 when that can't be said.

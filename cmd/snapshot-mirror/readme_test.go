@@ -32,7 +32,7 @@ func TestReadmeTables(t *testing.T) {
 	}
 	want := string(text)
 	for table, rows := range map[string]string{
-		"settings": settingsTable(t), "reasons": reasonsTable(), "exit codes": exitCodeTable(), "metrics": metricsTable(t), "outcomes": outcomesTable(),
+		"settings": settingsTable(t), "reasons": reasonsTable(), "exit codes": exitCodeTable(), "metrics": metricsTable(t), "outcomes": outcomesTable(), "pull ends": pullEndsTable(),
 	} {
 		begin, end := "<!-- "+table+": generated -->\n", "<!-- end -->"
 		before, rest, found := strings.Cut(want, begin)
@@ -104,6 +104,7 @@ func settingsTable(t *testing.T) string {
 func metricsTable(t *testing.T) string {
 	registry := newRegistry()
 	newEventCounter(registry)
+	newPullMetrics(registry, func() bool { return true })
 	registry.MustRegister((&queue.Queue{}).Collector())
 	folder, err := store.OpenDir(t.TempDir(), true)
 	if err != nil {
@@ -131,8 +132,17 @@ func metricsTable(t *testing.T) string {
 func outcomesTable() string {
 	var b strings.Builder
 	b.WriteString("| outcome | meaning |\n|---|---|\n")
-	for _, o := range intake.CallbackOutcomes {
+	for _, o := range intake.EventOutcomes {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", o.Outcome, o.Meaning)
+	}
+	return b.String()
+}
+
+func pullEndsTable() string {
+	var b strings.Builder
+	b.WriteString("| end | meaning |\n|---|---|\n")
+	for _, e := range intake.PullEnds {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", e.End, e.Meaning)
 	}
 	return b.String()
 }

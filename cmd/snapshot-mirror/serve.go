@@ -23,13 +23,18 @@ type serveCommand struct {
 	config.Destination
 	config.Source
 	config.Callback
+	config.VOD
+	config.Pull
 	config.Queue
 	config.Serve
 }
 
 // Validate is called when all settings are read.
 func (c *serveCommand) Validate() error {
-	return errors.Join(c.Source.Validate(), c.Callback.Validate(), c.Queue.Validate(), c.Serve.Validate())
+	if c.Callback.Off() && !c.Pull.Pull {
+		return errors.New("--listen off without --pull: no event could come in")
+	}
+	return errors.Join(c.Source.Validate(), c.Callback.Validate(), c.Pull.Validate(), c.Queue.Validate(), c.Serve.Validate())
 }
 
 // Run serves until a signal, and then drains. The order: admin, so that somebody can look; the queue; intake. At the end the
@@ -46,6 +51,10 @@ func (c *serveCommand) Run(a *app) error {
 		return err
 	}
 	s := &serving{a: a, c: c, events: newEventCounter(registry)}
+	puller, err := s.newPuller()
+	if err != nil {
+		return err
+	}
 	adminServer, err := s.startAdmin(registry)
 	if err != nil {
 		return err
@@ -66,10 +75,11 @@ func (c *serveCommand) Run(a *app) error {
 	defer callback.close()
 	s.accepting.Store(true)
 	s.tellServing(q, callback, adminServer)
+	pulled := s.startPuller(puller, q, registry)
 	go s.checkDestination(dest, q)
 	go s.tellProgress(q)
 
-	return s.untilStopped(q, callback, worker)
+	return s.untilStopped(q, callback, pulled, worker)
 }
 
 // serving is one run of serve.
@@ -83,7 +93,7 @@ type serving struct {
 }
 
 // untilStopped works off the queue until a signal, stops intake, and finishes what is in flight within --drain.
-func (s *serving) untilStopped(q *queue.Queue, callback *listener, worker *mirror.Worker) error {
+func (s *serving) untilStopped(q *queue.Queue, callback *listener, pulled <-chan struct{}, worker *mirror.Worker) error {
 	stop, halt := context.WithCancel(s.a.ctx)
 	defer halt()
 	work, interrupt := context.WithCancel(context.WithoutCancel(s.a.ctx))
@@ -105,6 +115,11 @@ func (s *serving) untilStopped(q *queue.Queue, callback *listener, worker *mirro
 	drained := time.NewTimer(s.c.Drain)
 	defer drained.Stop()
 	callback.shutdown(min(s.c.Drain, 5*time.Second)) // no event is left without its answer
+	select {
+	case <-pulled:
+	case <-drained.C: // what is not confirmed comes back
+		drained.Reset(0)
+	}
 	halt()
 	select {
 	case <-worked:
@@ -173,7 +188,11 @@ func (s *serving) startAdmin(registry *prometheus.Registry) (*listener, error) {
 	return listen("--admin-listen", s.c.AdminListen, handler, 0)
 }
 
+// startCallback listens for events, unless it is off.
 func (s *serving) startCallback(q *queue.Queue) (*listener, error) {
+	if s.c.Callback.Off() {
+		return &listener{address: "off", server: &http.Server{}}, nil
+	}
 	if local, _ := config.Loopback(s.c.Listen); !local && !s.c.Authenticated() {
 		s.a.log.Warn("events are taken from anybody who can reach --listen", "listen", s.c.Listen)
 	}
@@ -279,17 +298,17 @@ type eventCounter struct{ events *prometheus.CounterVec }
 
 func newEventCounter(r prometheus.Registerer) *eventCounter {
 	c := &eventCounter{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "snapshot_mirror_events_total", Help: "Events, or requests that held none, by source (callback, enqueue) and outcome."}, []string{"source", "outcome"})}
+		Name: "snapshot_mirror_events_total", Help: "Events, or requests that held none, by source (callback, pull, enqueue) and outcome."}, []string{"source", "outcome"})}
 	r.MustRegister(c.events)
 	return c
 }
 
 // from counts for a source. Every outcome shows from the start, as 0: a rate has nothing to go by else.
-func (c *eventCounter) from(source string) func(intake.CallbackOutcome, int) {
-	for _, o := range intake.CallbackOutcomes {
+func (c *eventCounter) from(source string) func(intake.EventOutcome, int) {
+	for _, o := range intake.EventOutcomes {
 		c.events.WithLabelValues(source, string(o.Outcome))
 	}
-	return func(outcome intake.CallbackOutcome, n int) {
+	return func(outcome intake.EventOutcome, n int) {
 		c.events.WithLabelValues(source, string(outcome)).Add(float64(n))
 	}
 }

@@ -15,7 +15,11 @@ func (s *serving) tellServing(q *queue.Queue, callback, admin *listener) {
 	if s.c.Queue.NATS.NATS != "" {
 		where = "NATS"
 	}
-	args := []any{"callback", "http://" + callback.address + s.c.CallbackPath, "admin", "http://" + admin.address, "to", s.c.To.String(), "queue", where}
+	address := "off"
+	if !s.c.Callback.Off() {
+		address = "http://" + callback.address + s.c.CallbackPath
+	}
+	args := []any{"callback", address, "pull", s.c.Pull.Pull, "admin", "http://" + admin.address, "to", s.c.To.String(), "queue", where}
 	ctx, cancel := context.WithTimeout(s.a.ctx, 5*time.Second)
 	defer cancel()
 	if state, err := q.State(ctx); err == nil {

@@ -9,12 +9,11 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
-	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
 )
 
 // summary counts results by outcome and reason.
 type summary struct {
-	stats    *intake.Stats
+	in       *input
 	enqueue  bool // nothing is mirrored here
 	begin    time.Time
 	outcomes map[mirror.Outcome]int64
@@ -23,8 +22,8 @@ type summary struct {
 	repeated int64 // mirrored, but not at the first attempt
 }
 
-func newSummary(stats *intake.Stats, enqueue bool) *summary {
-	return &summary{stats: stats, enqueue: enqueue, begin: time.Now(), outcomes: map[mirror.Outcome]int64{}, reasons: map[mirror.Reason]int64{}}
+func newSummary(in *input, enqueue bool) *summary {
+	return &summary{in: in, enqueue: enqueue, begin: time.Now(), outcomes: map[mirror.Outcome]int64{}, reasons: map[mirror.Reason]int64{}}
 }
 
 func (s *summary) add(r mirror.Result) {
@@ -78,18 +77,28 @@ func (s *summary) print(w io.Writer, destination string) {
 
 // printInput writes what was read.
 func (s *summary) printInput(row func(what string, n int64, note string)) {
-	if n := s.stats.OtherShares.Load(); n > 0 {
+	if n := s.in.stats.OtherShares.Load(); n > 0 {
 		row("left to other shares", n, "")
 	}
-	if n := s.stats.Announced.Load(); n > 0 {
+	if n := s.in.stats.Announced.Load(); n > 0 {
 		row("announced as failed by VOD", n, "there is no picture to fetch")
 	}
 	note := ""
-	if n := s.stats.Foreign.Load(); n > 0 {
+	if n := s.in.stats.Foreign.Load(); n > 0 {
 		note = fmt.Sprintf("%d of types that announce no snapshots", n)
 	}
-	row("events", s.stats.Events.Load(), note)
-	if n := s.stats.Malformed.Load(); n > 0 {
+	what := "events"
+	if s.in.library {
+		what = "media"
+		if note != "" {
+			note = fmt.Sprintf("%d of them without snapshots", s.in.stats.Foreign.Load())
+		}
+	}
+	row(what, s.in.stats.Events.Load(), note)
+	if n := s.in.stats.Malformed.Load(); n > 0 {
 		row("malformed", n, "pieces of input that were passed over")
+	}
+	if n := s.in.unseen(); n > 0 {
+		row("seconds not listed whole", n, "VOD has more media of one second than it lists")
 	}
 }

@@ -57,42 +57,14 @@ type Callback struct {
 	// Log may be nil. What strangers send reaches it clipped and without control characters.
 	Log *slog.Logger
 	// Count is told of each outcome, for metrics, by many goroutines at once; may be nil.
-	Count func(outcome CallbackOutcome, n int)
+	Count func(outcome EventOutcome, n int)
 
 	once     sync.Once
 	bodies   *semaphore.Weighted // bytes
-	decoded  *semaphore.Weighted // bytes
-	denials  map[denial]*limit   // each, so that a flood of one does not hide another
+	decoder  *decoder
+	denials  map[denial]*limit // each, so that a flood of one does not hide another
 	failures limit
 	items    limit
-}
-
-// CallbackOutcome is what became of an event or a request. The set is closed: [CallbackOutcomes].
-type CallbackOutcome string
-
-// The outcomes; what each means stands in [CallbackOutcomes].
-const (
-	CallbackQueued       CallbackOutcome = "queued"
-	CallbackForeign      CallbackOutcome = "foreign"
-	CallbackMalformed    CallbackOutcome = "malformed"
-	CallbackTooLarge     CallbackOutcome = "too_large"
-	CallbackUnauthorized CallbackOutcome = "unauthorized"
-	CallbackRefused      CallbackOutcome = "refused"
-	CallbackAborted      CallbackOutcome = "aborted"
-)
-
-// CallbackOutcomes is the one table of them. An event that is sent again is counted again.
-var CallbackOutcomes = []struct {
-	Outcome CallbackOutcome
-	Meaning string
-}{
-	{CallbackQueued, "an event whose snapshots are in the queue"},
-	{CallbackForeign, "an event without snapshots for us: of another type, or with nothing but snapshots that VOD announces as failed"},
-	{CallbackMalformed, "a piece of a body, or a body, that is no event, or an event with items that can't be named"},
-	{CallbackTooLarge, "a request whose body is larger than the limit"},
-	{CallbackUnauthorized, "a request that did not pass authentication"},
-	{CallbackRefused, "a request answered 503: the queue failed or is too slow, or memory is short"},
-	{CallbackAborted, "a request whose body never came to its end"},
 }
 
 // Bounds on the memory of all requests together.
@@ -100,12 +72,6 @@ const (
 	bodyBudget   = 64 << 20
 	bodyOverhead = 128 << 10 // a request costs this beside its body: the scanner's block, the connection's buffers
 	bodyWait     = 2 * time.Second
-
-	// An array's element of three bytes can become a snapshot, or an error, of some hundred. An event that would need the whole
-	// budget has 200,000 commas, which is 60,000 pictures.
-	decodedBudget   = 128 << 20
-	decodedPerComma = 512
-	decodedCopies   = 4 // of the text, while a nested shape is read layer by layer
 )
 
 const retryAfter = "5" // seconds
@@ -121,7 +87,7 @@ func (c *Callback) init() {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.bodies = semaphore.NewWeighted(max(bodyBudget, c.MaxBody+bodyOverhead))
-	c.decoded = semaphore.NewWeighted(decodedBudget)
+	c.decoder = newDecoder()
 	c.denials = map[denial]*limit{}
 	for _, why := range []denial{wrongNetwork, wrongBasic, wrongPath, wrongSign, expiredSign} {
 		c.denials[why] = &limit{every: 10 * time.Second, burst: 1}
@@ -186,7 +152,7 @@ func (c *Callback) route(path string) (secret string, ours bool) {
 
 // deny never tells the client which part was wrong.
 func (c *Callback) deny(w http.ResponseWriter, r *http.Request, why denial) {
-	c.count(CallbackUnauthorized, 1)
+	c.count(EventUnauthorized, 1)
 	if more, ok := c.denials[why].allow(time.Now()); ok {
 		c.Log.Warn("callback refused: authentication failed", "remote", printable(r.RemoteAddr, 80), "check", string(why), "unlogged", more)
 	}
@@ -202,7 +168,7 @@ func (c *Callback) deny(w http.ResponseWriter, r *http.Request, why denial) {
 
 // compressed and tooLarge refuse what will not arrive otherwise either: somebody has to change a setting.
 func (c *Callback) compressed(w http.ResponseWriter, r *http.Request) {
-	c.count(CallbackMalformed, 1)
+	c.count(EventMalformed, 1)
 	if more, ok := c.items.allow(time.Now()); ok {
 		c.Log.Warn("callback refused: its body is compressed", "remote", printable(r.RemoteAddr, 80), "unlogged", more)
 	}
@@ -211,7 +177,7 @@ func (c *Callback) compressed(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Callback) tooLarge(w http.ResponseWriter, r *http.Request) {
-	c.count(CallbackTooLarge, 1)
+	c.count(EventTooLarge, 1)
 	if more, ok := c.items.allow(time.Now()); ok {
 		c.Log.Warn("callback refused: its body is too large", "remote", printable(r.RemoteAddr, 80), "limit", c.MaxBody, "unlogged", more)
 	}
@@ -220,7 +186,7 @@ func (c *Callback) tooLarge(w http.ResponseWriter, r *http.Request) {
 
 // refuse asks for another try. reason is for the client and err for the log.
 func (c *Callback) refuse(w http.ResponseWriter, reason string, err error) {
-	c.count(CallbackRefused, 1)
+	c.count(EventRefused, 1)
 	if more, ok := c.failures.allow(time.Now()); ok {
 		c.Log.Warn("callback refused: it must be sent again", "err", printable(err.Error(), 500), "unlogged", more)
 	}
@@ -269,7 +235,7 @@ func (c *Callback) unread(w http.ResponseWriter, r *http.Request, err error) {
 		c.tooLarge(w, r)
 		return
 	}
-	c.count(CallbackAborted, 1)
+	c.count(EventAborted, 1)
 	c.Log.Debug("callback's body did not come to its end", "err", printable(err.Error(), 200))
 	status, reason := http.StatusBadRequest, "the body can't be read to its end"
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -343,16 +309,11 @@ func (c *Callback) take(ctx context.Context, w http.ResponseWriter, body []byte)
 
 // event decodes and queues one event. An error is the queue's, or says that it can't be reached in time.
 func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) error {
-	size := int64(decodedCopies*len(text) + decodedPerComma*bytes.Count(text, []byte(",")))
-	if size > decodedBudget {
-		c.malformed(t, line, errors.New("the event has too many items"))
-		return nil
+	event, free, err := c.decoder.decode(ctx, text)
+	defer free()
+	if ctx.Err() != nil {
+		return fmt.Errorf("waiting for memory to decode an event: %w", ctx.Err())
 	}
-	if err := c.decoded.Acquire(ctx, size); err != nil {
-		return fmt.Errorf("waiting for memory to decode an event: %w", err)
-	}
-	defer c.decoded.Release(size)
-	event, err := vod.Decode(text)
 	if err != nil {
 		c.malformed(t, line, err)
 		return nil
@@ -361,14 +322,13 @@ func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) e
 		if err := c.Queue.Add(ctx, event.Snapshots); err != nil {
 			return err
 		}
-		c.count(CallbackQueued, 1)
+		c.count(EventQueued, 1)
 		t.queued++
 	}
 	// Told only now, as a queue that fails brings the event again.
 	for _, failed := range event.Failed {
 		if more, ok := c.items.allow(time.Now()); ok {
-			c.Log.Info("announced as failed by VOD", "file_id", printable(failed.FileID, 256),
-				"time_offset", printable(failed.TimeOffset, 40), "code", failed.Code, "unlogged", more)
+			logAnnounced(c.Log, failed, more)
 		}
 	}
 	for _, err := range event.Malformed {
@@ -376,19 +336,19 @@ func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) e
 	}
 	switch {
 	case len(event.Malformed) > 0:
-		c.count(CallbackMalformed, 1)
+		c.count(EventMalformed, 1)
 		if len(event.Snapshots) == 0 {
 			t.malformed(line, event.Malformed[0])
 		}
 	case len(event.Snapshots) == 0:
-		c.count(CallbackForeign, 1)
+		c.count(EventForeign, 1)
 		t.foreign++
 	}
 	return nil
 }
 
 func (c *Callback) malformed(t *taken, line int, err error) {
-	c.count(CallbackMalformed, 1)
+	c.count(EventMalformed, 1)
 	c.warn(line, err)
 	t.malformed(line, err)
 }
@@ -399,7 +359,7 @@ func (c *Callback) warn(line int, err error) {
 	}
 }
 
-func (c *Callback) count(outcome CallbackOutcome, n int) {
+func (c *Callback) count(outcome EventOutcome, n int) {
 	if c.Count != nil {
 		c.Count(outcome, n)
 	}

@@ -70,7 +70,7 @@ func (q *recorder) all() []string {
 type watch struct {
 	mu     sync.Mutex
 	log    bytes.Buffer
-	counts map[intake.CallbackOutcome]int
+	counts map[intake.EventOutcome]int
 }
 
 func (w *watch) Write(b []byte) (int, error) {
@@ -79,16 +79,16 @@ func (w *watch) Write(b []byte) (int, error) {
 	return w.log.Write(b)
 }
 
-func (w *watch) count(outcome intake.CallbackOutcome, n int) {
+func (w *watch) count(outcome intake.EventOutcome, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counts == nil {
-		w.counts = map[intake.CallbackOutcome]int{}
+		w.counts = map[intake.EventOutcome]int{}
 	}
 	w.counts[outcome] += n
 }
 
-func (w *watch) counted() map[intake.CallbackOutcome]int {
+func (w *watch) counted() map[intake.EventOutcome]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.counts)

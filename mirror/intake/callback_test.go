@@ -38,7 +38,7 @@ func items(text string) string {
 	return `{"EventType":"CreateSnapshotByTimeOffsetComplete","SnapshotByTimeOffsetCompleteEvent":{"FileId":"f","SnapshotInfoSet":[` + text + `]}}`
 }
 
-type counts = map[intake.CallbackOutcome]int
+type counts = map[intake.EventOutcome]int
 
 func TestCallback(t *testing.T) {
 	a, b := event("a"), event("b")
@@ -166,8 +166,8 @@ func TestCallback(t *testing.T) {
 				t.Errorf("Content-Type: %q, want %q", got.header.Get("Content-Type"), wantType)
 			}
 			for outcome := range w.counted() {
-				if !slices.ContainsFunc(intake.CallbackOutcomes, func(row struct {
-					Outcome intake.CallbackOutcome
+				if !slices.ContainsFunc(intake.EventOutcomes, func(row struct {
+					Outcome intake.EventOutcome
 					Meaning string
 				}) bool {
 					return row.Outcome == outcome && row.Meaning != ""

@@ -49,11 +49,12 @@ type Files struct {
 	// Announced is told of each snapshot that VOD itself announced as failed.
 	Announced func(vod.Failure)
 	Stats     Stats
+
+	size int64 // bytes, 0 when it is not known
 }
 
-// Size is the size in bytes of everything that is to be read, 0 when that can't be known, or an error when something named is
-// not there or can't be read.
-func (f *Files) Size() (int64, error) {
+// Measure finds out how much there is to read, and gives an error when something named is not there or can't be read.
+func (f *Files) Measure() error {
 	var total int64
 	known := true
 	for _, name := range f.Names {
@@ -78,13 +79,26 @@ func (f *Files) Size() (int64, error) {
 			return r.Close()
 		})
 		if err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if !known {
-		return 0, nil
+	if known {
+		f.size = total
 	}
-	return total, nil
+	return nil
+}
+
+// Total is how many snapshots there are: exact when the whole input has been read; before that an estimate from the part that
+// has been, or -1 when nothing can be said.
+func (f *Files) Total() (n int64, exact bool) {
+	read, found := f.Stats.Bytes.Load(), f.Stats.Snapshots.Load()
+	switch {
+	case f.size > 0 && read >= f.size:
+		return found, true
+	case f.size > 0 && read > 0 && found > 0:
+		return max(found, int64(float64(found)*float64(f.size)/float64(read))), false
+	}
+	return -1, false
 }
 
 // Read sends every announced snapshot to out until the input or ctx ends. It closes nothing. What is malformed or can't be read
@@ -100,7 +114,7 @@ func (f *Files) Read(ctx context.Context, out chan<- mirror.Snapshot) error {
 		err := walk(name, func(file string) error {
 			r, err := os.Open(file)
 			if err != nil {
-				f.malformed(file, 0, err) // it was there when Size looked
+				f.malformed(file, 0, err) // it was there when Measure looked
 				return nil
 			}
 			defer r.Close()

@@ -158,16 +158,44 @@ func TestStats(t *testing.T) {
 	}
 }
 
-func TestSize(t *testing.T) {
-	root := tree(t, map[string]string{"a": "12345", "b/c": "678"})
-	if got, err := newReading(nil, root, filepath.Join(root, "a")).Size(); got != 13 || err != nil {
-		t.Errorf("size %d (%v), want 13", got, err)
+// The total is an estimate until everything has been read, and nothing is said where the size of the input is not known.
+func TestTotal(t *testing.T) {
+	event := `{"EventType":"CreateSnapshotByTimeOffsetComplete","SnapshotByTimeOffsetCompleteEvent":{"FileId":"1","SnapshotInfoSet":[{"TimeOffset":1,"Url":"u"}]}}` + "\n"
+	root := tree(t, map[string]string{"a": strings.Repeat(event, 100), "b": strings.Repeat(event, 100)})
+	for _, test := range []struct {
+		stdin io.Reader
+		names []string
+		all   int64 // in the end
+		first int64 // when the first file has been read
+		exact bool
+	}{
+		{nil, []string{root + "/a", root + "/b"}, 200, 200, true},
+		{strings.NewReader(event), []string{root + "/a", intake.Stdin}, -1, -1, false},
+	} {
+		r := newReading(test.stdin, test.names...)
+		if err := r.Measure(); err != nil {
+			t.Fatal(err)
+		}
+		if n, exact := r.Total(); n != -1 || exact {
+			t.Errorf("total %d, exact %t before anything was read", n, exact)
+		}
+		out := make(chan mirror.Snapshot)
+		read := make(chan error, 1)
+		go func() { defer close(out); read <- r.Read(t.Context(), out) }()
+		for i := 1; ; i++ {
+			if _, ok := <-out; !ok {
+				break
+			}
+			if n, _ := r.Total(); i == 100 && max(n-test.first, test.first-n) > 20 {
+				t.Errorf("total %d after half of it, want about %d", n, test.first)
+			}
+		}
+		if n, exact := r.Total(); n != test.all || exact != test.exact || <-read != nil {
+			t.Errorf("total %d, exact %t in the end; want %d, %t", n, exact, test.all, test.exact)
+		}
 	}
-	if got, err := newReading(nil, root, intake.Stdin).Size(); got != 0 || err != nil {
-		t.Errorf("size with standard input %d (%v), want 0: not known", got, err)
-	}
-	if _, err := newReading(nil, filepath.Join(root, "none")).Size(); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("size of what is not there: %v", err)
+	if err := newReading(nil, filepath.Join(root, "none")).Measure(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("measuring what is not there: %v", err)
 	}
 }
 

@@ -1,10 +1,13 @@
 package intake
 
 import (
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
 )
 
 // printable clips a stranger's text to n bytes and takes what could forge a line of a log, or play with a terminal, out of it.
@@ -23,6 +26,12 @@ func printable(s string, n int) string {
 		s += "…"
 	}
 	return s
+}
+
+// logAnnounced tells of a picture that VOD could not make.
+func logAnnounced(log *slog.Logger, f vod.Failure, unlogged int) {
+	log.Info("announced as failed by VOD", "file_id", printable(f.FileID, 256), "time_offset", printable(f.TimeOffset, 40), "code", f.Code,
+		"unlogged", unlogged)
 }
 
 // limit keeps strangers from filling the log: burst lines at once, and one more each interval.

@@ -98,7 +98,7 @@ func decodeListV2(data json.RawMessage) (Event, error) {
 		if err != nil {
 			all.malformed(err, "event", i)
 		}
-		all.Carries = all.Carries || e.Carries
+		all.Carries, all.Mixed = all.Carries || e.Carries, all.Mixed || e.Mixed
 		all.Snapshots = append(all.Snapshots, e.Snapshots...)
 		all.Failed = append(all.Failed, e.Failed...)
 		all.Malformed = append(all.Malformed, e.Malformed...)

@@ -33,6 +33,8 @@ type Event struct {
 	Type string
 	// Carries says whether the type is one that announces snapshots. Others are not ours, and no error.
 	Carries bool
+	// Mixed says whether it also tells of other sub-tasks than snapshots.
+	Mixed bool
 	// Snapshots are those that VOD reports as made. They are not validated: one without a URL, say, is still named here, so
 	// that it can be reported as failed.
 	Snapshots []mirror.Snapshot

@@ -35,6 +35,7 @@ func (e *Event) procedure(body json.RawMessage) error {
 	of := mirror.Snapshot{FileID: string(p.FileID), TaskID: string(p.TaskID)}
 	for i, result := range p.MediaProcessResultSet {
 		if null(result.SnapshotByTimeOffsetTask) {
+			e.Mixed = true
 			continue
 		}
 		e.Carries = true
