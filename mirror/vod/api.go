@@ -78,7 +78,7 @@ func NewAPI(o APIOptions) (*API, error) {
 		client.WithRequestClient(o.UserAgent)
 	}
 	a := &API{options: o, client: client, limits: map[string]*rate.Limiter{}}
-	queries := rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)/4))
+	queries := rate.NewLimiter(rate.Limit(o.Rate), 1)
 	for _, action := range []string{actionSearch, actionDescribe} {
 		a.limits[action] = queries
 	}
