@@ -75,6 +75,7 @@ type cli struct {
 	Backfill backfillCommand `cmd:"" help:"Mirror the snapshots that event files announce, then exit."`
 	Serve    serveCommand    `cmd:"" help:"Take VOD's callbacks, keep them in a durable queue, and mirror what they announce, for ever."`
 	Failed   failedCommand   `cmd:"" help:"Look at the snapshots that a running serve has given up; try them again or drop them."`
+	Check    checkCommand    `cmd:"" help:"Look at settings, destination and VOD's API, and say what is wrong with them."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole thing on this machine: an image origin, events, a folder of pictures."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
@@ -20,4 +22,13 @@ func (a *app) newAPI(c config.VOD, rate float64) (*vod.API, error) {
 		return nil, usageError(fmt.Errorf("--vod-endpoint: %w", err), "write it like vod.tencentcloudapi.com")
 	}
 	return api, nil
+}
+
+// searchOnce makes the smallest search and says how many media there are.
+func searchOnce(ctx context.Context, api *vod.API) (string, error) {
+	_, total, err := api.SearchMedia(ctx, vod.Search{After: time.Unix(0, 0), Before: time.Now(), Limit: 1})
+	if total >= vod.SearchReach {
+		return fmt.Sprintf("%d media or more", total), err
+	}
+	return fmt.Sprintf("%d media", total), err
 }

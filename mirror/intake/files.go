@@ -1,4 +1,5 @@
-// Package intake is where snapshots come in: from files of events ([Files]) and by VOD's callbacks ([Callback]).
+// Package intake is where snapshots come in: from files of events ([Files]), by VOD's callbacks ([Callback]), from its reliable
+// callback ([Puller]), and from what its API lists ([Library]).
 package intake
 
 import (

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,7 +69,7 @@ func NewAPI(o APIOptions) (*API, error) {
 	p.HttpProfile.ReqTimeout = 0 // a context says it for each call
 	p.Language = "en-US"
 	client := common.NewCommonClient(o.Credentials.credential, "", p)
-	client.WithHttpTransport(&boundedTransport{&http.Transport{
+	client.WithHttpTransport(plainTransport{&http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
 	}})
@@ -154,20 +153,25 @@ func (r *rawAnswer) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// boundedTransport ends an answer that is larger than any of VOD's: the SDK reads without a limit.
-type boundedTransport struct{ http.RoundTripper }
+// plainTransport lets through what VOD answers, and no more than that: the SDK reads and unpacks whatever comes without a limit,
+// and repeats all of it in its errors.
+type plainTransport struct{ http.RoundTripper }
 
-func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t plainTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.RoundTripper.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{http.MaxBytesReader(nil, resp.Body, maxAnswer), resp.Body}
-	if resp.Header.Get("Content-Type") == "text/event-stream" {
-		resp.Header.Del("Content-Type") // else the SDK would read it in a goroutine of its own
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Encoding") != "" {
+		_ = resp.Body.Close()
+		return nil, strangeStatus(resp.StatusCode) // VOD's errors come with 200
 	}
+	resp.Header.Del("Content-Type") // of an event stream, for one, which the SDK would read in a goroutine of its own
+	resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
 	return resp, nil
 }
+
+// strangeStatus is an answer that VOD never gives.
+type strangeStatus int
+
+func (s strangeStatus) Error() string { return fmt.Sprintf("%d %s", int(s), http.StatusText(int(s))) }

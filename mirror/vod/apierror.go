@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	tcerr "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
@@ -57,20 +58,19 @@ func (e *APIError) Error() string {
 func (a *API) fail(action string, err error) error {
 	e := &APIError{Action: action, Kind: Unavailable, Message: "no answer"}
 	var sdk *tcerr.TencentCloudSDKError
+	var strange strangeStatus
 	switch {
+	case errors.As(err, &strange):
+		e.Message = "the answer is not VOD's: " + strange.Error()
+		if strange < 500 && strange != http.StatusTooManyRequests { // else something on the way is in trouble
+			e.Kind = Misunderstood
+		}
 	case !errors.As(err, &sdk):
 		e.Message = printable(err.Error())
 	case strings.HasPrefix(sdk.Code, "ClientError.NetworkError"):
 		e.Message = "no answer from " + a.options.Endpoint + ": " + printable(networkText(sdk))
 	case strings.HasPrefix(sdk.Code, "ClientError.IOError"):
 		e.Message = "the answer broke off"
-	case strings.HasPrefix(sdk.Code, "ClientError.HttpStatusCodeError"):
-		_, status, _ := strings.Cut(sdk.Message, "status code: ")
-		status, _, _ = strings.Cut(status, ",")
-		e.Kind, e.Message = Misunderstood, "the answer is not VOD's: "+printable(status)
-		if strings.HasPrefix(status, "5") || strings.HasPrefix(status, "429") { // of something on the way
-			e.Kind = Unavailable
-		}
 	case strings.HasPrefix(sdk.Code, "ClientError."):
 		e.Kind, e.Message = Misunderstood, "the answer is not VOD's"
 	default:

@@ -11,7 +11,9 @@ import (
 // fault is an error as the API answers it.
 type fault struct{ Code, Message string }
 
-func faultf(code, format string, args ...any) *fault { return &fault{code, fmt.Sprintf(format, args...)} }
+func faultf(code, format string, args ...any) *fault {
+	return &fault{code, fmt.Sprintf(format, args...)}
+}
 
 // parameters reads a request's body and takes out SubAppId, which all actions have.
 func (s *Server) parameters(body []byte) (map[string]json.RawMessage, *fault) {
