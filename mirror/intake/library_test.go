@@ -293,3 +293,34 @@ func TestJournal(t *testing.T) {
 		t.Errorf("a finished run leaves its state: %v", err)
 	}
 }
+
+// Whatever a state file holds, it is refused, or gone on with twice in the same way.
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte(`{"run":"run"}` + "\n" + `{"reached":"2025-06-01T12:00:00Z"}` + "\n" + `{"failed":"1"}` + "\n" + `{"rea`))
+	f.Add([]byte(`{"run":"another"}`))
+	f.Add([]byte(`{"run":"run"}{"failed":"1"}]`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		name := filepath.Join(t.TempDir(), "state")
+		if err := os.WriteFile(name, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		first, err := intake.OpenJournal(name, "run")
+		if err != nil {
+			if after, _ := os.ReadFile(name); string(after) != string(text) {
+				t.Errorf("a refused file is changed to %q", after)
+			}
+			return
+		}
+		if err := first.Close(false); err != nil {
+			t.Fatal(err)
+		}
+		second, err := intake.OpenJournal(name, "run")
+		if err != nil {
+			t.Fatalf("%v after %q", err, text)
+		}
+		if !second.Reached().Equal(first.Reached()) || !slices.Equal(second.Failed(), first.Failed()) {
+			t.Errorf("%v and %q at first, then %v and %q", first.Reached(), first.Failed(), second.Reached(), second.Failed())
+		}
+		_ = second.Close(true)
+	})
+}
