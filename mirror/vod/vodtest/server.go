@@ -5,7 +5,7 @@
 //	PullEvents, ConfirmEvents, DescribeEventsState  the reliable callback: [Server.Push], [Server.Confirmed]
 //	SearchMedia, DescribeMediaInfos                 what exists: [Server.SetMedia]
 //
-// Sources: Tencent Cloud VOD documentation, product 266, pages 33433, 33434, 31813 and 31763; "Signature v3" and "Error Codes" of Tencent
+// Sources: Tencent Cloud VOD documentation, product 266, pages 33433, 33434 and 31813; "Signature v3" and "Error Codes" of Tencent
 // Cloud API 3.0; Tencent's Go SDK, vod/v20180717; users' data for the answer to an empty queue and for CAM's message.
 package vodtest
 
