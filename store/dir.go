@@ -114,21 +114,13 @@ type dirRecord struct {
 
 func recordName(key string) string { return metaFolder + "/" + key + ".json" }
 
-// refuse is for keys that are not safe, or would meet our own files.
-func (d *Dir) refuse(op, key string) error {
-	if first, _, _ := strings.Cut(key, "/"); strings.EqualFold(first, dotFolder) {
-		return &Error{Kind: Rejected, Op: op, Key: key, Err: errors.New("that folder is snapshot-mirror's own")}
-	}
-	return refuse(op, key)
-}
-
 // Head implements the store's contract. A picture whose record is missing or of another size counts as somebody else's.
 func (d *Dir) Head(ctx context.Context, key string) (Info, error) {
 	const op = "looking for"
 	if err := ctx.Err(); err != nil {
 		return Info{}, err
 	}
-	if err := d.refuse(op, key); err != nil {
+	if err := refuse(op, key); err != nil {
 		return Info{}, err
 	}
 	if d.root == nil {
@@ -163,7 +155,7 @@ func (d *Dir) Put(ctx context.Context, o Object) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := d.refuse(op, o.Key); err != nil {
+	if err := refuseObject(op, o); err != nil {
 		return err
 	}
 	if _, err := d.root.Lstat(o.Key); err == nil && o.IfAbsent {
@@ -268,14 +260,14 @@ func dirError(op, key string, err error) error {
 	e := &Error{Kind: Unavailable, Op: op, Key: key, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		e.Kind, e.Hint = Denied, "give this user the right to write there, or name another directory with --to"
+		e.Kind, e.Whole, e.Hint = Denied, key == "" || errors.Is(err, syscall.EROFS), "give this user the right to write there, or name another directory with --to"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Hint = "make room on the disk"
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTEMPTY),
 		errors.Is(err, fs.ErrExist), errors.Is(err, syscall.EINVAL), strings.Contains(err.Error(), "escapes from parent"):
 		e.Kind = Rejected
 		if key == "" {
-			e.Kind, e.Hint = Denied, "name a directory with --to"
+			e.Kind, e.Whole, e.Hint = Denied, true, "name a directory with --to"
 		}
 	}
 	return e

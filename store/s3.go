@@ -22,6 +22,7 @@ import (
 type S3 struct {
 	client  minio.Core
 	options S3Options
+	answers *answers
 	// unconditional is set when the service turns out not to know conditional puts.
 	unconditional atomic.Bool
 }
@@ -40,6 +41,8 @@ type S3Options struct {
 	Credentials S3Credentials
 	// Concurrency is how many requests run at once; it sizes the connection pool.
 	Concurrency int
+	// Timeout is how long an answer may take, from the end of a request to the answer's beginning. Default 30 s.
+	Timeout time.Duration
 	// AppName and AppVersion go into the User-Agent.
 	AppName, AppVersion string
 }
@@ -54,7 +57,7 @@ type S3Credentials struct {
 const (
 	// s3Attempts is how often minio-go sends one request at the most, waiting up to 1 s in between.
 	s3Attempts     = 5
-	s3HeadTimeout  = 30 * time.Second
+	s3Timeout      = 30 * time.Second
 	s3PutTimeout   = 5 * time.Minute
 	s3CheckTimeout = 8 * time.Second
 )
@@ -68,11 +71,14 @@ func NewS3(o S3Options) (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Timeout == 0 {
+		o.Timeout = s3Timeout
+	}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
+		ResponseHeaderTimeout: o.Timeout,
 		ExpectContinueTimeout: 10 * time.Second,
 		IdleConnTimeout:       time.Minute,
 		MaxIdleConns:          2 * o.Concurrency,
@@ -80,10 +86,11 @@ func NewS3(o S3Options) (*S3, error) {
 		MaxIdleConnsPerHost: o.Concurrency,
 		DisableCompression:  true,
 	}
+	answers := &answers{next: transport, timeout: o.Timeout}
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds:        s3Credentials(o.Credentials),
 		Secure:       endpoint.Scheme == "https",
-		Transport:    confirmPuts{transport},
+		Transport:    answers,
 		Region:       o.Region,
 		BucketLookup: s3Lookup(o.Addressing, endpoint.Hostname()),
 		MaxRetries:   s3Attempts,
@@ -92,7 +99,7 @@ func NewS3(o S3Options) (*S3, error) {
 		return nil, fmt.Errorf("setting up the S3 client: %w", err)
 	}
 	client.SetAppInfo(o.AppName, o.AppVersion)
-	return &S3{client: minio.Core{Client: client}, options: o}, nil
+	return &S3{client: minio.Core{Client: client}, options: o, answers: answers}, nil
 }
 
 func s3Endpoint(o S3Options) (*url.URL, error) {
@@ -139,6 +146,14 @@ func (s *S3) key(key string) string {
 	return s.options.Prefix + "/" + key
 }
 
+// tooLong is for keys that only the prefix makes too long.
+func (s *S3) tooLong(op, key string) error {
+	if n := len(s.key(key)); n > maxKeyBytes {
+		return &Error{Kind: Rejected, Op: op, Key: key, Err: fmt.Errorf("with its prefix, the key has %d bytes, more than %d", n, maxKeyBytes)}
+	}
+	return nil
+}
+
 // Check finds out with one listing whether the bucket can be reached with these credentials. A listing, because a HEAD has no
 // body to say what is wrong, and because without the right to list, S3 answers 403 for every object that does not exist.
 func (s *S3) Check(ctx context.Context) error {
@@ -150,7 +165,7 @@ func (s *S3) Check(ctx context.Context) error {
 		err = errors.New("no credentials found")
 	}
 	if err != nil {
-		return &Error{Kind: Denied, Op: op, Err: err, Hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role"}
+		return &Error{Kind: Denied, Op: op, Err: err, Whole: true, Hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role"}
 	}
 	for o := range s.client.ListObjectsIter(ctx, s.options.Bucket, minio.ListObjectsOptions{Prefix: s.options.Prefix, Recursive: true, MaxKeys: 1}) {
 		if o.Err != nil {
@@ -167,14 +182,18 @@ func (s *S3) Head(ctx context.Context, key string) (Info, error) {
 	if err := refuse(op, key); err != nil {
 		return Info{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, s3HeadTimeout)
+	if err := s.tooLong(op, key); err != nil {
+		return Info{}, err
+	}
+	// Half as long again as one answer: whoever has waited in vain once is not made to wait long.
+	limited, cancel := context.WithTimeout(ctx, s.options.Timeout*3/2)
 	defer cancel()
 	o, err := s.client.StatObject(limited, s.options.Bucket, s.key(key), minio.StatObjectOptions{})
 	if err != nil {
-		if minio.ToErrorResponse(err).StatusCode == http.StatusNotFound {
+		if r := minio.ToErrorResponse(err); r.StatusCode == http.StatusNotFound && r.Code != "NoSuchBucket" {
 			return Info{}, fmt.Errorf("%s %q: %w", op, key, ErrNotFound)
 		}
-		return Info{}, s.fail(ctx, op, key, err)
+		return Info{}, s.explain(ctx, s.fail(ctx, op, key, err))
 	}
 	info := Info{Size: o.Size, ContentType: o.ContentType, Metadata: make(map[string]string, len(o.UserMetadata))}
 	for name, value := range o.UserMetadata {
@@ -183,10 +202,25 @@ func (s *S3) Head(ctx context.Context, key string) (Info, error) {
 	return info, nil
 }
 
-// Put implements the store's contract. The server verifies the MD5; confirmPuts verifies the answer.
+// explain finds out with a listing why a HEAD was refused: its answer has no body to tell, and S3 says 400 for an expired token.
+func (s *S3) explain(ctx context.Context, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Kind != Denied {
+		return err
+	}
+	if why, ok := errors.AsType[*Error](s.Check(ctx)); ok && why.Kind == Denied {
+		e.Err, e.Hint, e.Whole = why.Err, why.Hint, why.Whole
+	}
+	return e
+}
+
+// Put implements the store's contract. The server verifies the MD5; [answers] verifies what it says.
 func (s *S3) Put(ctx context.Context, o Object) error {
 	const op = "putting"
-	if err := refuse(op, o.Key); err != nil {
+	if err := refuseObject(op, o); err != nil {
+		return err
+	}
+	if err := s.tooLong(op, o.Key); err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, s3PutTimeout)
@@ -203,7 +237,7 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 			return fmt.Errorf("%s %q: %w", op, o.Key, ErrExists)
 		case conditional && r.StatusCode == http.StatusNotImplemented:
 			s.unconditional.Store(true)
-		case conditional && r.StatusCode == http.StatusConflict && try < s3Attempts: // somebody else's request is under way
+		case conditional && r.StatusCode == http.StatusConflict && !s3Object[r.Code] && try < s3Attempts: // somebody else's request is under way
 		default:
 			return s.fail(ctx, op, o.Key, err)
 		}

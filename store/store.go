@@ -44,7 +44,7 @@ var ErrExists = errors.New("there is an object already")
 type Kind string
 
 const (
-	// Denied: the set-up is wrong: credentials, permission, clock, region, no such bucket. It concerns every object.
+	// Denied: the set-up is wrong: credentials, permission, clock, region, no such bucket.
 	Denied Kind = "denied"
 	// Unavailable: no answer, overload, a full disk, or an answer that does not confirm what was stored. It may pass.
 	Unavailable Kind = "unavailable"
@@ -58,6 +58,9 @@ type Error struct {
 	Op   string // a gerund: "putting"
 	Key  string // "" when it is about the store as a whole
 	Err  error
+	// Whole says of a Denied that it concerns every object: a bucket that is not there, an expired token. Without it, the
+	// permission for this very object may be what is missing.
+	Whole bool
 	// Hint is what to do about it, where that is known; "" otherwise.
 	Hint string
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -138,19 +139,38 @@ func (s *Server) S5cmd(t testing.TB, args ...string) []byte {
 // answers it and says true, or leaves it to the server.
 func (s *Server) Proxy(t testing.TB, intercept func(http.ResponseWriter, *http.Request) bool) string {
 	t.Helper()
-	target, err := url.Parse(s.Endpoint)
+	return Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !intercept(w, r) {
+			s.Forward(w, r)
+		}
+	}))
+}
+
+// Forward hands a request to the server as it is, and its answer to w.
+func (s *Server) Forward(w http.ResponseWriter, r *http.Request) {
+	forward := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(&url.URL{Scheme: "http", Host: strings.TrimPrefix(s.Endpoint, "http://")})
+		p.Out.Host = p.In.Host // it is signed
+	}}
+	forward.ServeHTTP(w, r)
+}
+
+// Get gives an object's bytes, or false where there is none.
+func (s *Server) Get(t testing.TB, key string) ([]byte, bool) {
+	t.Helper()
+	o, err := s.Client(t).GetObject(t.Context(), s.Bucket, key, minio.GetObjectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Host = r.In.Host // it is signed
-	}}
-	return Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !intercept(w, r) {
-			forward.ServeHTTP(w, r)
-		}
-	}))
+	defer o.Close()
+	body, err := io.ReadAll(o)
+	if minio.ToErrorResponse(err).StatusCode == http.StatusNotFound {
+		return nil, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body, true
 }
 
 // Serve serves a handler on a free port of loopback until the test ends, and gives its URL.
