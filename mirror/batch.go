@@ -2,48 +2,160 @@ package mirror
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
 // Batch mirrors the snapshots that arrive on source, as many at once as the worker's Concurrency, and hands each Result to
 // sink, which is called by one goroutine at a time, in the order in which work ends. It returns when source is closed, or when
 // stop is done and what was begun is finished, or when ctx ends. A failing snapshot is a Result; an error of sink ends the
 // batch like stop and is returned.
+//
+// A store that takes nothing is waited for: what it did not take is tried again, and everything else waits. When it stays away
+// for longer than StorePatience, or refuses everything, the batch ends like stop, with a [*Stopped].
 func (w *Worker) Batch(ctx, stop context.Context, source <-chan Snapshot, sink func(Result) error) error {
 	stop, halt := context.WithCancelCause(stop)
 	defer halt(nil)
-	var mu sync.Mutex
+	b := &batch{Worker: w, stop: stop, halt: halt, sink: sink, gate: NewGate(w.log)}
 	var group errgroup.Group
 	for range w.options.Concurrency {
-		group.Go(func() error {
-			for {
-				// Looked at alone first: a select with both ready would sometimes take another snapshot.
-				if stop.Err() != nil {
-					return nil
-				}
-				select {
-				case <-stop.Done():
-					return nil
-				case s, ok := <-source:
-					if !ok {
-						return nil
-					}
-					r, err := w.Mirror(ctx, s)
-					if err != nil {
-						return err
-					}
-					mu.Lock()
-					err = sink(r)
-					mu.Unlock()
-					if err != nil {
-						halt(err)
-						return err
-					}
-				}
-			}
-		})
+		group.Go(func() error { return b.work(ctx, source) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if stopped, ok := errors.AsType[*Stopped](context.Cause(stop)); ok {
+		return stopped
+	}
+	return nil
+}
+
+// Stopped is why a batch ended before its source: going on would only have made all the rest fail.
+type Stopped struct {
+	Reason Reason // StoreDenied or StoreUnavailable
+	Err    error  // the store's last
+}
+
+func (s *Stopped) Error() string {
+	if s.Reason == StoreDenied {
+		return fmt.Sprintf("the destination refuses us: %v", s.Err)
+	}
+	return fmt.Sprintf("the destination takes no pictures: %v", s.Err)
+}
+
+// Unwrap gives the store's error.
+func (s *Stopped) Unwrap() error { return s.Err }
+
+type batch struct {
+	*Worker
+	stop context.Context
+	halt context.CancelCauseFunc
+	gate *Gate
+
+	mu       sync.Mutex
+	sink     func(Result) error
+	refusals refusals
+}
+
+func (b *batch) work(ctx context.Context, source <-chan Snapshot) error {
+	// Looked at alone first: a select with both ready would sometimes take another snapshot.
+	for b.gate.Wait(b.stop) == nil {
+		select {
+		case <-b.stop.Done():
+			return nil
+		case s, ok := <-source:
+			if !ok {
+				return nil
+			}
+			r, err := b.persist(ctx, s)
+			if err != nil {
+				return err
+			}
+			if err := b.settle(ctx, r); err != nil {
+				b.halt(err)
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// storeTries is how often a snapshot is tried that the store does not take while it takes others.
+const storeTries = 3
+
+// persist mirrors a snapshot, and tries again while the store is away.
+func (b *batch) persist(ctx context.Context, s Snapshot) (Result, error) {
+	begin, attempts := time.Now(), 0
+	for own := 0; ; {
+		r, err := b.try(ctx, s)
+		if err != nil {
+			return r, err
+		}
+		attempts += r.Attempts
+		r.Attempts, r.Elapsed = attempts, time.Since(begin)
+		switch {
+		case r.Outcome != Failed:
+			b.gate.Worked()
+			return r, nil
+		case r.Reason != StoreUnavailable:
+			b.gate.OtherFailure()
+			return r, nil
+		}
+		if single := b.gate.Failed(r.Err); single {
+			own++
+		} else if b.gate.Outage() > b.options.StorePatience {
+			b.halt(&Stopped{r.Reason, r.Err})
+		}
+		if own == storeTries || b.gate.Wait(b.stop) != nil {
+			return r, nil
+		}
+	}
+}
+
+func (b *batch) settle(ctx context.Context, r Result) error {
+	b.tell(ctx, r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refusals.all(r) {
+		b.halt(&Stopped{r.Reason, r.Err})
+	}
+	return b.sink(r)
+}
+
+// refusals tells a store that refuses everything from one that refuses some objects, as a policy for one folder does.
+type refusals struct {
+	taken bool            // the store has taken, or known, a picture
+	whole int             // refusals in a row that concern everything, by the store's own word
+	n     int             // refusals in a row
+	files map[string]bool // their videos
+}
+
+const (
+	refusedWhole = 3 // one may be a slip, of a service that has just been told of a new bucket
+	refusedFiles = 10
+)
+
+// all notes a result, and says whether the store refuses everything.
+func (f *refusals) all(r Result) bool {
+	if r.Outcome != Failed {
+		*f = refusals{taken: true}
+		return false
+	}
+	if r.Reason != StoreDenied {
+		return false
+	}
+	if f.n++; f.files == nil {
+		f.files = map[string]bool{}
+	}
+	f.files[r.Snapshot.FileID] = true
+	if e, ok := errors.AsType[*store.Error](r.Err); ok && e.Whole {
+		f.whole++
+	}
+	return f.whole >= refusedWhole || len(f.files) >= refusedFiles || f.n >= refusedFiles && !f.taken
 }

@@ -40,6 +40,8 @@ type Options struct {
 	// AllowPrivateSources opens addresses that are not public and ports other than 80 and 443.
 	AllowPrivateSources bool
 	Origin              Origin
+	// StorePatience is how long a batch waits for a store that takes nothing, before it ends. Default 2 min.
+	StorePatience time.Duration
 	// DryRun looks at what is there, and neither fetches nor stores.
 	DryRun    bool
 	UserAgent string
@@ -56,6 +58,7 @@ const (
 	DefaultMaxImageSize  = 64 << 20
 	DefaultBytesInFlight = 256 << 20
 	DefaultIdleTimeout   = 15 * time.Second
+	DefaultStorePatience = 2 * time.Minute
 )
 
 // Worker mirrors snapshots. It is safe for concurrent use and has nothing to close.
@@ -74,6 +77,7 @@ func New(s Store, o Options) (*Worker, error) {
 	setDefault(&o.MaxImageSize, DefaultMaxImageSize)
 	setDefault(&o.BytesInFlight, DefaultBytesInFlight)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.StorePatience, DefaultStorePatience)
 	setDefault(&o.UserAgent, "snapshot-mirror")
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -103,6 +107,21 @@ func setDefault[T comparable](v *T, def T) {
 // Mirror sees to it that the snapshot is in the store, proven whole. A snapshot that fails is a Result; the error is the
 // context's, when the work was interrupted, which is not a failed attempt.
 func (w *Worker) Mirror(ctx context.Context, s Snapshot) (Result, error) {
+	r, err := w.try(ctx, s)
+	if err == nil {
+		w.tell(ctx, r)
+	}
+	return r, err
+}
+
+// tell counts and logs a result.
+func (w *Worker) tell(ctx context.Context, r Result) {
+	w.metrics.result(r)
+	w.logResult(ctx, r)
+}
+
+// try is Mirror without a word.
+func (w *Worker) try(ctx context.Context, s Snapshot) (Result, error) {
 	begin := time.Now()
 	r := Result{Snapshot: s}
 	err := w.mirror(ctx, s, &r)
@@ -117,8 +136,6 @@ func (w *Worker) Mirror(ctx context.Context, s Snapshot) (Result, error) {
 		r.Outcome, r.Reason, r.Err, r.RetryAfter = Failed, f.Reason, err, f.RetryAfter
 	}
 	r.Elapsed = time.Since(begin)
-	w.metrics.result(r)
-	w.logResult(ctx, r)
 	return r, nil
 }
 

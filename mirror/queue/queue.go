@@ -24,6 +24,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
 
 // Options are what a Queue needs to know.
@@ -70,7 +72,7 @@ type Queue struct {
 	events, snapshots, waiting, dead jetstream.Stream
 	splitters, workers               jetstream.Consumer
 
-	gate     gate
+	gate     *mirror.Gate
 	backlog  backlog
 	inFlight atomic.Int64
 	health   health
@@ -102,8 +104,7 @@ func Open(ctx context.Context, s Server, o Options) (*Queue, error) {
 		}
 	}
 	o.Log = o.log()
-	q := &Queue{options: o, server: s, log: o.Log}
-	q.gate.log = o.Log
+	q := &Queue{options: o, server: s, log: o.Log, gate: mirror.NewGate(o.Log)}
 	conn, err := s.connect(o.Log, func() { go q.reviveRestarted() })
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)

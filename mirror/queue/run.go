@@ -30,7 +30,7 @@ func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 	}
 	for range n {
 		group.Go(func() error {
-			for q.gate.wait(stop) == nil {
+			for q.gate.Wait(stop) == nil {
 				q.next(stop, q.workers, func(m jetstream.Msg) { q.deliver(ctx, m, work) })
 			}
 			return nil
@@ -43,14 +43,14 @@ func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 func (q *Queue) InFlight() int64 { return q.inFlight.Load() }
 
 // StoreWorks says whether the store took the last pictures that it was given.
-func (q *Queue) StoreWorks() bool { return q.gate.open() }
+func (q *Queue) StoreWorks() bool { return q.gate.Open() }
 
 // SetStoreWorks tells what somebody has found out about the store. While it does not work, one snapshot at a time is tried.
 func (q *Queue) SetStoreWorks(works bool) {
 	if works {
-		q.gate.worked()
+		q.gate.Worked()
 	} else {
-		q.gate.shut()
+		q.gate.Shut()
 	}
 }
 

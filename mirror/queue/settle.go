@@ -16,7 +16,7 @@ import (
 func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 	ctx = context.WithoutCancel(ctx)
 	if r.Outcome != mirror.Failed {
-		q.gate.worked()
+		q.gate.Worked()
 		if q.done(ctx, m) && deliveries(m) > 1 {
 			q.forget(ctx, r.Snapshot)
 		}
@@ -26,7 +26,7 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 		// Not the snapshot's fault: nothing is noted against it, however long it takes. In an outage, the gate does the waiting:
 		// when the store is back, all shall be tried soon.
 		delay := max(jitter(q.options.RetryMin), r.RetryAfter)
-		if q.gate.failed(r.Err) {
+		if q.gate.Failed(r.Err) {
 			delay = max(backoff(deliveries(m), q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
 			q.log.Warn("the destination does not take a snapshot: it waits in the queue", "file_id", r.Snapshot.FileID,
 				"time_offset", r.Snapshot.TimeOffset.String(), "reason", r.Reason, "err", r.Err, "delay", delay.Round(time.Millisecond))
@@ -34,7 +34,7 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 		_ = m.NakWithDelay(delay)
 		return
 	}
-	q.gate.otherFailure()
+	q.gate.OtherFailure()
 	l, err := q.note(ctx, m, r)
 	if err != nil {
 		q.log.Warn("noting a failure in the queue", "err", err)

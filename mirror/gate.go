@@ -1,4 +1,4 @@
-package queue
+package mirror
 
 import (
 	"context"
@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// gate holds the workers back while the store takes nothing: then every snapshot would be fetched in vain, and fail. One
-// worker at a time tries again, after 1 s doubling to 30 s.
-type gate struct {
+// Gate holds workers back while the store takes nothing: then every snapshot would be fetched in vain, and fail. One worker at a
+// time tries again, after 1 s doubling to 30 s. It is safe for concurrent use. It begins open.
+type Gate struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
 	streak  int           // failures of the store without a success between
+	since   time.Time     // when the streak began
 	delay   time.Duration // 0 while the gate is open
 	until   time.Time     // when the next try may be made
 	probing bool          // a try is under way
@@ -27,8 +28,11 @@ const (
 	gateMax    = 30 * time.Second
 )
 
-// wait returns when the caller may take a snapshot, or with the context's error.
-func (g *gate) wait(ctx context.Context) error {
+// NewGate makes an open gate, which logs when it closes and opens.
+func NewGate(log *slog.Logger) *Gate { return &Gate{log: log} }
+
+// Wait returns when the caller may take a snapshot, or with the context's error.
+func (g *Gate) Wait(ctx context.Context) error {
 	for {
 		g.mu.Lock()
 		if g.delay == 0 {
@@ -57,16 +61,18 @@ func (g *gate) wait(ctx context.Context) error {
 	}
 }
 
-// failed notes that the store did not take a picture, and says whether that is no outage so far.
-func (g *gate) failed(err error) (single bool) {
+// Failed notes that the store did not take a picture, and says whether that is no outage so far.
+func (g *Gate) Failed(err error) (single bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.streak++
+	if g.streak++; g.streak == 1 {
+		g.since = time.Now()
+	}
 	switch {
 	case g.delay == 0 && g.streak < gateStreak:
 		return true
 	case g.delay == 0:
-		g.log.Warn("the destination takes no pictures: snapshots wait in the queue", "err", err)
+		g.log.Warn("the destination takes no pictures: snapshots wait", "err", err)
 		g.delay, g.opened = gateMin, make(chan struct{})
 	case g.probing:
 		g.delay = min(2*g.delay, gateMax)
@@ -77,8 +83,8 @@ func (g *gate) failed(err error) (single bool) {
 	return false
 }
 
-// shut closes the gate before anything was tried.
-func (g *gate) shut() {
+// Shut closes the gate before anything was tried.
+func (g *Gate) Shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.delay == 0 {
@@ -86,8 +92,8 @@ func (g *gate) shut() {
 	}
 }
 
-// otherFailure notes a snapshot that failed for another reason, which says little about the store: the next one may try at once.
-func (g *gate) otherFailure() {
+// OtherFailure notes a snapshot that failed for another reason, which says little about the store: the next one may try at once.
+func (g *Gate) OtherFailure() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.probing {
@@ -95,8 +101,8 @@ func (g *gate) otherFailure() {
 	}
 }
 
-// worked notes that the store took, or knew, a picture.
-func (g *gate) worked() {
+// Worked notes that the store took, or knew, a picture.
+func (g *Gate) Worked() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.streak = 0
@@ -107,9 +113,19 @@ func (g *gate) worked() {
 	}
 }
 
-// open says whether the store was last seen to work.
-func (g *gate) open() bool {
+// Open says whether the store was last seen to work.
+func (g *Gate) Open() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.delay == 0
+}
+
+// Outage is how long ago the store failed first since it last worked, or 0.
+func (g *Gate) Outage() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.streak == 0 {
+		return 0
+	}
+	return time.Since(g.since)
 }
