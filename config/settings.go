@@ -82,19 +82,23 @@ func (s Source) Validate() error {
 
 // Backfill settings are those of the command.
 type Backfill struct {
-	Report   string `help:"Write a line of JSON for each snapshot to this file: what became of it, and why." placeholder:"FILE" group:"Backfill"`
-	Failed   string `help:"Write the snapshots that failed to this file, as events that backfill reads." placeholder:"FILE" group:"Backfill"`
-	DryRun   bool   `help:"Say what would be mirrored: looks into the destination, fetches and stores nothing." group:"Backfill"`
-	JSON     bool   `help:"Write the lines of --report to standard output, and the summary to standard error." group:"Backfill"`
-	Progress string `help:"How to show progress: ${enum}. auto is a bar on a terminal, else a log line every 10 s." enum:"auto,bar,log,off" default:"auto" group:"Backfill"`
-	Shard    Shard  `help:"Take only share I of N, counted from 0: a hash of the file id decides. For array jobs." placeholder:"I/N" group:"Backfill"`
-	Enqueue  bool   `help:"Hand the snapshots to the queue of serve (at --admin-url, or of the fleet at --nats) instead of mirroring them here." group:"Backfill"`
+	Report        string        `help:"Write a line of JSON for each snapshot to this file: what became of it, and why." placeholder:"FILE" group:"Backfill"`
+	Failed        string        `help:"Write the snapshots that failed to this file, as events that backfill reads." placeholder:"FILE" group:"Backfill"`
+	DryRun        bool          `help:"Say what would be mirrored: looks into the destination, fetches and stores nothing." group:"Backfill"`
+	JSON          bool          `help:"Write the lines of --report to standard output, and the summary to standard error." group:"Backfill"`
+	StorePatience time.Duration `help:"When the destination is away, wait this long for it, then end." default:"2m" group:"Backfill"`
+	Progress      string        `help:"How to show progress: ${enum}. auto is a bar on a terminal, else a log line every 10 s." enum:"auto,bar,log,off" default:"auto" group:"Backfill"`
+	Shard         Shard         `help:"Take only share I of N, counted from 0: a hash of the file id decides. For array jobs." placeholder:"I/N" group:"Backfill"`
+	Enqueue       bool          `help:"Hand the snapshots to the queue of serve (at --admin-url, or of the fleet at --nats) instead of mirroring them here." group:"Backfill"`
 }
 
 // Validate is called when all settings are read.
 func (b Backfill) Validate() error {
 	if b.Enqueue && b.DryRun {
 		return errors.New("--enqueue and --dry-run exclude each other: a queue mirrors")
+	}
+	if b.StorePatience < time.Second {
+		return fmt.Errorf("--store-patience is %s, it must be 1s or more", b.StorePatience)
 	}
 	return nil
 }

@@ -84,6 +84,9 @@ func (c *backfillCommand) Run(a *app) error {
 		err = nil
 	}
 	complete = err == nil && !interrupted
+	if stopped, early := errors.AsType[*mirror.Stopped](err); early {
+		err = stoppedError(stopped, progress)
+	}
 	// What was done is told, whatever has ended it.
 	err = errors.Join(err, outputs.finish(!complete))
 	destination := c.To.String()
@@ -102,6 +105,21 @@ func (c *backfillCommand) Run(a *app) error {
 	return nil
 }
 
+// stoppedError ends a run whose destination stayed away or refused everything: nothing of the rest was tried.
+func stoppedError(stopped *mirror.Stopped, p *progress) error {
+	left := "the rest of the input was"
+	if total, exact := p.total(); exact {
+		left = fmt.Sprintf("%d snapshots were", total-p.done.Load())
+	} else if total >= 0 {
+		left = fmt.Sprintf("about %d snapshots were", total-p.done.Load())
+	}
+	hint := "run the same command again: what is there already is skipped"
+	if first := hintOf(stopped); first != "" {
+		hint = first + "; then " + hint
+	}
+	return &exitError{exitCannotRun, fmt.Errorf("%w; %s not tried", stopped, left), hint}
+}
+
 // batch takes what comes from source until it is closed, or until stop is done and what was begun is finished, and hands the
 // results to sink. [mirror.Worker.Batch] is one.
 type batch func(ctx, stop context.Context, source <-chan mirror.Snapshot, sink func(mirror.Result) error) error
@@ -112,7 +130,7 @@ func (c *backfillCommand) mirrorHere(a *app) (_ batch, end func(), _ error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	worker, err := a.newWorker(dest, c.Destination, c.Source, mirror.Options{DryRun: c.DryRun})
+	worker, err := a.newWorker(dest, c.Destination, c.Source, mirror.Options{DryRun: c.DryRun, StorePatience: c.StorePatience})
 	if err != nil {
 		_ = closeDest()
 		return nil, nil, err

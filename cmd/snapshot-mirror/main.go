@@ -47,7 +47,7 @@ var exitCodes = []struct {
 	meaning string
 }{
 	{exitOK, "all snapshots are mirrored, or were there already; `serve`: stopped by a signal, in good order"},
-	{exitCannotRun, "could not run: the destination, the queue or `serve` is down or refuses us, the disk is full (`serve` itself waits for its destination)"},
+	{exitCannotRun, "could not run, or ended early: the destination, the queue or `serve` is down or refuses us, the disk is full; run the same command again when that is mended (`serve` itself waits for its destination)"},
 	{exitUsage, "usage or settings are wrong; nothing was done"},
 	{exitFailed, "finished, but some snapshots failed or some input was malformed"},
 	{exitInterrupted, "interrupted by a signal; run the same command again to resume"},

@@ -110,9 +110,9 @@ func (o *outputs) add(r mirror.Result) error {
 	return nil
 }
 
-// finish makes everything durable. An interrupted run leaves a --failed file alone that was its input: it names snapshots that
-// were not tried.
-func (o *outputs) finish(interrupted bool) error {
+// finish makes everything durable. A run that was cut short leaves a --failed file alone that was its input: it names snapshots
+// that were not tried.
+func (o *outputs) finish(cut bool) error {
 	var errs []error
 	if o.report != nil {
 		if err := o.report.Sync(); err != nil && !errors.Is(err, fs.ErrInvalid) && !isDevice(o.report) {
@@ -121,7 +121,7 @@ func (o *outputs) finish(interrupted bool) error {
 		errs = append(errs, o.report.Close())
 		o.report = nil
 	}
-	if o.failed != nil && !(interrupted && o.failedIsInput) {
+	if o.failed != nil && !(cut && o.failedIsInput) {
 		if err := o.failed.CloseAtomicallyReplace(); err != nil {
 			errs = append(errs, fmt.Errorf("writing --failed: %w", err))
 		}

@@ -13,39 +13,50 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/store/storetest"
 )
 
-// The bucket does not answer for a while: events are accepted, nothing dies, and work goes on by itself.
+// The bucket does not answer for a while, or refuses us: events are accepted, nothing dies, and work goes on by itself.
 func TestBucketDown(t *testing.T) {
-	origin, server := newOrigin(t), storetest.StartS3(t)
-	var down atomic.Bool
-	down.Store(true) // from the start, even
-	proxy := server.Proxy(t, func(http.ResponseWriter, *http.Request) bool {
-		if down.Load() {
-			panic(http.ErrAbortHandler) // the connection breaks
-		}
-		return false
-	})
-	s := startServe(t, server.Env(proxy), "--to", "s3://"+server.Bucket, "--retry-min", "200ms", "--retry-max", "400ms", "--give-up-after", "1ms")
-	waitFor(t, "the outage to show before there is anything to mirror", time.Minute, func() bool { return s.metric("snapshot_mirror_store_up") == 0 })
-	l := startLoad(origin, 50, s.post)
-	<-l.done
-	waitFor(t, "a failure of the store", 2*time.Minute, func() bool {
-		return s.metric(`snapshot_mirror_snapshots_total{outcome="failed",reason="store_unavailable"}`) >= 1
-	})
-	if !s.ready() {
-		t.Error("not ready, though events can be accepted")
+	for _, test := range []struct {
+		name, reason, told string
+		answer             func(http.ResponseWriter)
+	}{
+		{"away", "store_unavailable", "--s3-endpoint", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }}, // the connection breaks
+		{"denied", "store_denied", "s3:PutObject", func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			origin, server := newOrigin(t), storetest.StartS3(t)
+			var down atomic.Bool
+			down.Store(true) // from the start, even
+			proxy := server.Proxy(t, func(w http.ResponseWriter, _ *http.Request) bool {
+				bad := down.Load()
+				if bad {
+					test.answer(w)
+				}
+				return bad
+			})
+			s := startServe(t, server.Env(proxy), "--to", "s3://"+server.Bucket, "--retry-min", "200ms", "--retry-max", "400ms", "--give-up-after", "1ms")
+			waitFor(t, "the outage to show before there is anything to mirror", time.Minute, func() bool { return s.metric("snapshot_mirror_store_up") == 0 })
+			l := startLoad(origin, 50, s.post)
+			<-l.done
+			waitFor(t, "a failure of the store", 2*time.Minute, func() bool {
+				return s.metric(`snapshot_mirror_snapshots_total{outcome="failed",reason="`+test.reason+`"}`) >= 1
+			})
+			if !s.ready() {
+				t.Error("not ready, though events can be accepted")
+			}
+			if !s.log.contains("the destination can't be used now") || !s.log.contains(test.told) {
+				t.Errorf("the outage is not told, or not what to do: %s", test.told)
+			}
+			down.Store(false)
+			waitFor(t, "idle", 3*time.Minute, s.idle)
+			if got := s.metric(metricDead); got != 0 {
+				t.Errorf("%v dead letters", got)
+			}
+			if got := s.metric("snapshot_mirror_store_up"); got != 1 {
+				t.Errorf("store_up %v, want 1", got)
+			}
+			l.verify(t, server)
+		})
 	}
-	if !s.log.contains("the destination can't be used now") {
-		t.Error("the outage is not told")
-	}
-	down.Store(false)
-	waitFor(t, "idle", 3*time.Minute, s.idle)
-	if got := s.metric(metricDead); got != 0 {
-		t.Errorf("%v dead letters", got)
-	}
-	if got := s.metric("snapshot_mirror_store_up"); got != 1 {
-		t.Errorf("store_up %v, want 1", got)
-	}
-	l.verify(t, server)
 }
 
 // The origin breaks every connection for a while.
