@@ -59,7 +59,7 @@ func TestBackfillEndsEarly(t *testing.T) {
 			report := filepath.Join(t.TempDir(), "report.ndjson")
 			run := func() outcome {
 				return runCommand(t, command(t, server.Env(proxy), "backfill", "--allow-private-sources", "--to", "s3://"+server.Bucket,
-					"--store-patience", "2s", "--concurrency", "4", "--log-level", "error", "--report", report, "--failed", input, input))
+					"--store-patience", "2s", "--concurrency", "1", "--log-level", "error", "--report", report, "--failed", input, input))
 			}
 			got := run()
 			if got.code != exitCannotRun || !strings.Contains(got.stderr, test.says) {
