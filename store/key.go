@@ -70,8 +70,8 @@ func checkMetadata(m map[string]string) error {
 	size := 0
 	for name, value := range m {
 		size += len(name) + len(value)
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
-			return fmt.Errorf("the metadata name %q is not of lower-case letters, digits and dashes", name)
+		if name == "" || strings.HasPrefix(name, "x-") || strings.ContainsFunc(name, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+			return fmt.Errorf("the metadata name %q is not of lower-case letters, digits and dashes, or begins with x-", name)
 		}
 		if strings.Trim(value, " ") != value || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return fmt.Errorf("the metadata %s is not printable ASCII without spaces at its ends", name)

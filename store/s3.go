@@ -23,6 +23,8 @@ type S3 struct {
 	client  minio.Core
 	options S3Options
 	answers *answers
+	// clientWith makes another client of the same bucket.
+	clientWith func(http.RoundTripper) (minio.Core, error)
 	// unconditional is set when the service turns out not to know conditional puts.
 	unconditional atomic.Bool
 }
@@ -86,20 +88,24 @@ func NewS3(o S3Options) (*S3, error) {
 		MaxIdleConnsPerHost: o.Concurrency,
 		DisableCompression:  true,
 	}
-	answers := &answers{next: transport, timeout: o.Timeout}
-	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:        s3Credentials(o.Credentials),
-		Secure:       endpoint.Scheme == "https",
-		Transport:    answers,
-		Region:       o.Region,
-		BucketLookup: s3Lookup(o.Addressing, endpoint.Hostname()),
-		MaxRetries:   s3Attempts,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("setting up the S3 client: %w", err)
+	s := &S3{options: o, answers: &answers{next: transport, timeout: o.Timeout}}
+	s.clientWith = func(transport http.RoundTripper) (minio.Core, error) {
+		client, err := minio.New(endpoint.Host, &minio.Options{
+			Creds:        s3Credentials(o.Credentials),
+			Secure:       endpoint.Scheme == "https",
+			Transport:    transport,
+			Region:       o.Region,
+			BucketLookup: s3Lookup(o.Addressing, endpoint.Hostname()),
+			MaxRetries:   s3Attempts,
+		})
+		if err != nil {
+			return minio.Core{}, fmt.Errorf("setting up the S3 client: %w", err)
+		}
+		client.SetAppInfo(o.AppName, o.AppVersion)
+		return minio.Core{Client: client}, nil
 	}
-	client.SetAppInfo(o.AppName, o.AppVersion)
-	return &S3{client: minio.Core{Client: client}, options: o, answers: answers}, nil
+	s.client, err = s.clientWith(s.answers)
+	return s, err
 }
 
 func s3Endpoint(o S3Options) (*url.URL, error) {
@@ -195,11 +201,15 @@ func (s *S3) Head(ctx context.Context, key string) (Info, error) {
 		}
 		return Info{}, s.explain(ctx, s.fail(ctx, op, key, err))
 	}
+	return s3Info(o), nil
+}
+
+func s3Info(o minio.ObjectInfo) Info {
 	info := Info{Size: o.Size, ContentType: o.ContentType, Metadata: make(map[string]string, len(o.UserMetadata))}
 	for name, value := range o.UserMetadata {
 		info.Metadata[strings.ToLower(name)] = value
 	}
-	return info, nil
+	return info
 }
 
 // explain finds out with a listing why a HEAD was refused: its answer has no body to tell, and S3 says 400 for an expired token.
@@ -245,17 +255,25 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 }
 
 func (s *S3) put(ctx context.Context, o Object, conditional bool) error {
-	options := minio.PutObjectOptions{
+	options := s3PutOptions(o)
+	if conditional {
+		options.SetMatchETagExcept("*")
+	}
+	_, err := s.putWith(ctx, s.client, o, options)
+	return err
+}
+
+// putWith sends one object, again where that may help. Core takes the MD5 that we have; the ordinary client would compute it again.
+func (s *S3) putWith(ctx context.Context, c minio.Core, o Object, options minio.PutObjectOptions) (minio.UploadInfo, error) {
+	return c.PutObject(ctx, s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
+		base64.StdEncoding.EncodeToString(o.MD5[:]), "", options)
+}
+
+func s3PutOptions(o Object) minio.PutObjectOptions {
+	return minio.PutObjectOptions{
 		ContentType:  o.ContentType,
 		UserMetadata: o.Metadata,
 		// Over plain HTTP the default is a streaming signature, which some servers reject or store as content.
 		DisableContentSha256: true,
 	}
-	if conditional {
-		options.SetMatchETagExcept("*")
-	}
-	// Core takes the MD5 that we have; the ordinary client would compute it again.
-	_, err := s.client.PutObject(ctx, s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
-		base64.StdEncoding.EncodeToString(o.MD5[:]), "", options)
-	return err
 }

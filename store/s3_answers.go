@@ -21,6 +21,7 @@ import (
 type answers struct {
 	next    http.RoundTripper
 	timeout time.Duration
+	lax     bool         // any ETag will do
 	ahead   atomic.Int64 // how far the service's clock was ahead of ours at its last answer, in nanoseconds
 }
 
@@ -41,7 +42,7 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	if success && resp.StatusCode == http.StatusOK && etag != "" {
 		_ = resp.Body.Close()
 		resp.Body = http.NoBody
-		if err := confirm(req, resp, etag); err != nil {
+		if err := confirm(req, resp, etag); err != nil && !a.lax {
 			return nil, err
 		}
 		return resp, nil
