@@ -5,7 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +23,7 @@ func openDir(t *testing.T, name string) *store.Dir {
 	return d
 }
 
-// listDir gives the files that a user sees: those outside dot-folders.
+// listDir gives the files that a user sees: those outside the store's own folder.
 func listDir(t *testing.T, root string) []string {
 	t.Helper()
 	var names []string
@@ -31,7 +31,7 @@ func listDir(t *testing.T, root string) []string {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && strings.HasPrefix(e.Name(), ".") && name != root {
+		if e.IsDir() && name == filepath.Join(root, ".snapshot-mirror") {
 			return fs.SkipDir
 		}
 		if !e.IsDir() {
@@ -43,6 +43,7 @@ func listDir(t *testing.T, root string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	slices.Sort(names)
 	return names
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"net/http"
 	"strings"
@@ -166,11 +169,19 @@ func (p *s3Probe) contentMD5(ctx context.Context) error {
 }
 
 func (p *s3Probe) crc32c(ctx context.Context) error {
-	_, err := p.send(ctx, p.client, p.object, func(o *minio.PutObjectOptions) {
-		o.UserMetadata = maps.Clone(o.UserMetadata)
-		o.UserMetadata["x-amz-checksum-crc32c"] = "AAAAAA=="
-	})
-	return p.refusal(ctx, "crc32c", err, map[int]string{http.StatusBadRequest: honoured, http.StatusNotImplemented: unknown}, "")
+	with := func(sum string) func(*minio.PutObjectOptions) {
+		return func(o *minio.PutObjectOptions) {
+			o.UserMetadata = maps.Clone(o.UserMetadata)
+			o.UserMetadata["x-amz-checksum-crc32c"] = sum
+		}
+	}
+	right := binary.BigEndian.AppendUint32(nil, crc32.Checksum(p.object.Body, crc32.MakeTable(crc32.Castagnoli)))
+	if _, err := p.send(ctx, p.client, p.object, with(base64.StdEncoding.EncodeToString(right))); err != nil && ctx.Err() == nil {
+		p.found("crc32c", true, unknown, "") // it refuses a right one
+		return nil
+	}
+	_, err := p.send(ctx, p.client, p.object, with("AAAAAA=="))
+	return p.refusal(ctx, "crc32c", err, map[int]string{http.StatusBadRequest: honoured}, "")
 }
 
 // refusal notes what became of a put that should have been refused with one of these statuses. Where it was not, or the service

@@ -24,7 +24,7 @@ import (
 // requests through [Server.Proxy] as an HTTP proxy.
 const VirtualDomain = "s3.test"
 
-// Server is a real S3 server on loopback with one empty bucket: versitygw on a folder of the test.
+// Server is a real S3 server on loopback with one empty bucket, on a folder of the test.
 type Server struct {
 	Endpoint             string // http://host:port
 	Bucket               string
@@ -36,20 +36,35 @@ type Server struct {
 // StartS3 starts the server, and ends it with the test.
 func StartS3(t testing.TB) *Server {
 	t.Helper()
-	program := Program(t, "versitygw")
-	work := t.TempDir()
-	s := &Server{Bucket: "pictures", AccessKey: "testaccess", SecretKey: "testsecret0123456789", Folder: filepath.Join(work, "buckets")}
-	for _, folder := range []string{s.Folder, filepath.Join(work, "sidecar")} {
-		if err := os.Mkdir(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	s := newServer(t)
+	sidecar := filepath.Join(filepath.Dir(s.Folder), "sidecar")
+	if err := os.Mkdir(sidecar, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	address := FreeAddress(t)
-	s.Endpoint = "http://" + address
-	output := &bytes.Buffer{}
 	// Without --keep-alive it closes the connection after every request; the sidecar serves file systems without attributes.
-	server := exec.Command(program, "--access", s.AccessKey, "--secret", s.SecretKey, "--port", address, "--keep-alive", "--quiet",
-		"--virtual-domain", VirtualDomain, "posix", "--sidecar", filepath.Join(work, "sidecar"), s.Folder)
+	s.start(t, exec.Command(Program(t, "versitygw"), "--access", s.AccessKey, "--secret", s.SecretKey, "--port", s.address(), "--keep-alive", "--quiet",
+		"--virtual-domain", VirtualDomain, "posix", "--sidecar", sidecar, s.Folder))
+	return s
+}
+
+// newServer chooses a free address and an empty folder.
+func newServer(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{
+		Endpoint: "http://" + FreeAddress(t), Bucket: "pictures", AccessKey: "testaccess", SecretKey: "testsecret0123456789", Folder: filepath.Join(t.TempDir(), "buckets"),
+	}
+	if err := os.Mkdir(s.Folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *Server) address() string { return strings.TrimPrefix(s.Endpoint, "http://") }
+
+// start runs the server until the test ends, and returns when it has its bucket.
+func (s *Server) start(t testing.TB, server *exec.Cmd) {
+	t.Helper()
+	output := &bytes.Buffer{}
 	server.Stdout, server.Stderr = output, output
 	server.SysProcAttr = DieWithParent()
 	if err := server.Start(); err != nil {
@@ -65,14 +80,14 @@ func StartS3(t testing.TB) *Server {
 		err := client.MakeBucket(ctx, s.Bucket, minio.MakeBucketOptions{})
 		cancel()
 		if err == nil {
-			return s
+			return
 		}
 		select {
 		case <-ended:
 			t.Fatalf("the S3 server ended:\n%s", output)
 		default:
 		}
-		if time.Since(begin) > 20*time.Second {
+		if time.Since(begin) > 60*time.Second {
 			t.Fatalf("the S3 server did not come up: %v", err)
 		}
 	}
@@ -92,7 +107,7 @@ func FreeAddress(t testing.TB) string {
 // Client is a plain client of the server, for looking at what is there.
 func (s *Server) Client(t testing.TB) *minio.Client {
 	t.Helper()
-	c, err := minio.New(strings.TrimPrefix(s.Endpoint, "http://"), &minio.Options{
+	c, err := minio.New(s.address(), &minio.Options{
 		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Region: "us-east-1", MaxRetries: 1,
 	})
 	if err != nil {
@@ -149,7 +164,7 @@ func (s *Server) Proxy(t testing.TB, intercept func(http.ResponseWriter, *http.R
 // Forward hands a request to the server as it is, and its answer to w.
 func (s *Server) Forward(w http.ResponseWriter, r *http.Request) {
 	forward := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
-		p.SetURL(&url.URL{Scheme: "http", Host: strings.TrimPrefix(s.Endpoint, "http://")})
+		p.SetURL(&url.URL{Scheme: "http", Host: s.address()})
 		p.Out.Host = p.In.Host // it is signed
 	}}
 	forward.ServeHTTP(w, r)

@@ -7,6 +7,7 @@ import (
 	"crypto/md5"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,8 @@ type Subject struct {
 	Read func(t *testing.T, key string) []byte
 	// List gives every key that a listing shows.
 	List func(t *testing.T) []string
+	// Lacking are keys of strangers that this store is known to fail on.
+	Lacking []string
 }
 
 // Object makes an object for a test.
@@ -114,7 +117,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	})
 	t.Run("keys that are refused", func(t *testing.T) {
 		s := open(t)
-		for _, key := range []string{"", "/", "/etc/x", "a//b", "a/", ".", "..", "../x", "a/../../x", "a/./b", "a\x00b", "a\nb", strings.Repeat("k", 1025)} {
+		for _, key := range refusedKeys {
 			err := s.Put(t.Context(), Object(key, "picture"))
 			if e, ok := errors.AsType[*store.Error](err); !ok || e.Kind != store.Rejected {
 				t.Errorf("put %.20q: %v, want a rejection", key, err)
@@ -122,6 +125,57 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 			_, err = s.Head(t.Context(), key)
 			if e, ok := errors.AsType[*store.Error](err); !ok || e.Kind != store.Rejected {
 				t.Errorf("head %.20q: %v, want a rejection", key, err)
+			}
+		}
+		if got := s.List(t); len(got) != 0 {
+			t.Errorf("stored all the same: %q", got)
+		}
+	})
+	t.Run("keys of strangers", func(t *testing.T) {
+		s := open(t)
+		var taken []string
+		for _, key := range strangeKeys {
+			if slices.Contains(s.Lacking, key) {
+				continue
+			}
+			o := Object(key, "picture of "+key)
+			err := s.Put(t.Context(), o)
+			if e, ok := errors.AsType[*store.Error](err); ok && e.Kind == store.Rejected {
+				t.Logf("%.40q is not taken: %v", key, e.Err) // a file system has shorter names than S3
+				continue
+			}
+			if err != nil {
+				t.Errorf("put %.40q: %v", key, err)
+				continue
+			}
+			taken = append(taken, key)
+		}
+		if len(taken) < len(strangeKeys)-2-len(s.Lacking) {
+			t.Errorf("%d of %d keys are taken", len(taken), len(strangeKeys))
+		}
+		for _, key := range taken {
+			wantBody(t, s, Object(key, "picture of "+key))
+			info, err := s.Head(t.Context(), key)
+			if err != nil || !maps.Equal(info.Metadata, Object(key, "").Metadata) {
+				t.Errorf("head of %q: %v, %v", key, info.Metadata, err)
+			}
+		}
+		slices.Sort(taken)
+		if diff := cmp.Diff(taken, s.List(t)); diff != "" {
+			t.Errorf("listing (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("metadata that is refused", func(t *testing.T) {
+		s := open(t)
+		for name, value := range map[string]string{
+			"task-id": "t\r\nx-amz-acl: public-read", "file-id": "\x00", "source-url": "http://host/é", "source-etag": " e", "definition": "1 ",
+			"x-amz-acl": "public-read", "Content-Type": "text/html", "": "v", "a b": "v", "long": strings.Repeat("v", 2048),
+		} {
+			o := Object("1/1", "picture")
+			o.Metadata = map[string]string{name: value}
+			err := s.Put(t.Context(), o)
+			if e, ok := errors.AsType[*store.Error](err); !ok || e.Kind != store.Rejected {
+				t.Errorf("%q: %.20q: %v, want a rejection", name, value, err)
 			}
 		}
 		if got := s.List(t); len(got) != 0 {
@@ -172,6 +226,27 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 			}
 		}
 	})
+}
+
+// refusedKeys are what no store takes: they lead out, are ambiguous, break a line, or are snapshot-mirror's own.
+var refusedKeys = []string{
+	"", "/", "/etc/x", "a//b", "a/", ".", "..", "../x", "a/../../x", "a/./b", "a/..", "./x", strings.Repeat("../", 50) + "x",
+	"a\\b", "..\\x", "a\x00b", "a\nb", "a\rb", "a\tb", "\x7f", "a\u0085b", "a\u2028b", "\x1b[31m/1", "a\xffb", "\xc0\xae\xc0\xae/x",
+	"a\u202eb/1", "a\u200bb/1", "\ufeffa/1", "a\u00a0b/1",
+	".snapshot-mirror/meta/1", ".snapshot-mirror", ".Snapshot-Mirror/x", ".snapshot-mirror./x", ".snapshot-mirror /x", store.ProbeKey, store.ProbeKey + "/0",
+	".SNAPSHOT-MIRROR-PROBE/0", strings.Repeat("k", 1025),
+}
+
+const decomposed = "cafe\u0301/1"
+
+var longName = strings.Repeat("m", 300) + "/1"
+
+// strangeKeys are what a stranger may call a video, and no reason to store it anywhere else than there.
+var strangeKeys = []string{
+	"%2e%2e/%2e%2e/x", "..%2fx/1", "%2F/1", "%00/1", "%25/1", ".../1", "..a/1", "a../1", ".a/1", "a./1", "a /1", " a/1", "~/1", "a~1/1", "CON/nul", "com1/aux.txt",
+	"a:b/1", "C:/1", "?x=1&y=2/#z", "a;b/1", "a&amp;b/1", "<b>/1", "$(x)/`y`", "'\"/1", "*/1", "|/1", "+/ +", "a+b c/1", "=?utf-8?q?x?=/1",
+	"caf\u00e9/1", decomposed, "\u212b/1", "\ufb01/1", "A/1", "a/1", "视频/1", "🎞/1", "-rf/1", "snapshot-mirror/1", ".snapshot-mirrors/1", "x/.snapshot-mirror/meta/1",
+	"meta/1", "tmp/1", "1/1.json", "xl.meta/1", ".minio.sys/1", strings.Repeat("n", 240) + "/1", longName, strings.Repeat("o/", 400) + "1",
 }
 
 func put(t *testing.T, s Subject, o store.Object) {
