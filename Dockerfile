@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-FROM golang:1.26 AS build
+# The tags say which version; for builds that are to be the same to the byte, add the digests that your registry shows.
+FROM golang:1.26.8-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
@@ -9,11 +10,12 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/snapshot-mirror ./
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/snapshot-mirror /usr/local/bin/snapshot-mirror
-# A number, so that Kubernetes can see that it is not root. The home folder is the only place that this user can write to.
-USER 65532:65532
-WORKDIR /home/nonroot
-# The queue of serve: mount a volume here, or it goes with the container. A new named volume takes the owner from this folder.
+# The queue of serve, and what is named without a folder: mount a volume here, or it goes with the container. A new named volume
+# takes the owner from this folder. Nothing is written anywhere else, so that the rest can be mounted read-only.
 COPY --from=build --chown=65532:65532 /out/data /data
+WORKDIR /data
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
 ENV SNAPSHOT_MIRROR_DATA_DIR=/data
 EXPOSE 8080 9090
 ENTRYPOINT ["/usr/local/bin/snapshot-mirror"]

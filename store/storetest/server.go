@@ -177,7 +177,7 @@ func (s *Server) Get(t testing.TB, key string) ([]byte, bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	body, err := io.ReadAll(o)
 	if minio.ToErrorResponse(err).StatusCode == http.StatusNotFound {
 		return nil, false
