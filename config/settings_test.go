@@ -113,3 +113,27 @@ func TestAWS(t *testing.T) {
 		t.Errorf("%+v, %v: a region is always set", a, err)
 	}
 }
+
+// A destination that is taken means the same when it is written again, and a prefix leads nowhere else.
+func FuzzLocation(f *testing.F) {
+	for _, text := range []string{"s3://pictures/a/b/", "s3://pictures", "./mirrored", "s3:/x", "s3://b/../x", "s3://b//x", "S3://b", "s3://b/%2e%2e", "s3://b/a\nb", "http://x", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var l, again config.Location
+		if l.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(l.String())); err != nil || again != l {
+			t.Errorf("%q is %+v, and written again %+v (%v)", text, l, again, err)
+		}
+		for segment := range strings.SplitSeq(l.Prefix, "/") {
+			if l.Prefix != "" && (segment == "" || segment == "." || segment == "..") {
+				t.Errorf("%q has the prefix %q", text, l.Prefix)
+			}
+		}
+		if (l.Bucket == "") == (l.Dir == "") {
+			t.Errorf("%q is %+v: neither a bucket nor a directory, or both", text, l)
+		}
+	})
+}

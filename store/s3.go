@@ -69,6 +69,11 @@ func NewS3(o S3Options) (*S3, error) {
 	if err := s3utils.CheckValidBucketName(o.Bucket); err != nil {
 		return nil, fmt.Errorf("bucket name %q: %w", o.Bucket, err)
 	}
+	if o.Prefix != "" {
+		if err := checkKey(o.Prefix); err != nil {
+			return nil, fmt.Errorf("prefix %q: %w", o.Prefix, err)
+		}
+	}
 	endpoint, err := s3Endpoint(o)
 	if err != nil {
 		return nil, err

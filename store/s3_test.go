@@ -176,4 +176,11 @@ func TestS3Options(t *testing.T) {
 			t.Errorf("endpoint %q: %v", endpoint, err)
 		}
 	}
+	for _, prefix := range []string{"/a", "a/", "a//b", "../a", "a\nb", `a\b`} {
+		o := good
+		o.Prefix = prefix
+		if _, err := store.NewS3(o); err == nil {
+			t.Errorf("prefix %q: no error", prefix)
+		}
+	}
 }
