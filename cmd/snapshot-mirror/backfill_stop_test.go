@@ -23,8 +23,12 @@ func TestBackfillEndsEarly(t *testing.T) {
 		says        string
 	}{
 		{"the bucket vanishes",
-			func(s *storetest.Server) error { return os.Rename(filepath.Join(s.Folder, s.Bucket), filepath.Join(s.Folder, "away")) },
-			func(s *storetest.Server) error { return os.Rename(filepath.Join(s.Folder, "away"), filepath.Join(s.Folder, s.Bucket)) },
+			func(s *storetest.Server) error {
+				return os.Rename(filepath.Join(s.Folder, s.Bucket), filepath.Join(s.Folder, "away"))
+			},
+			func(s *storetest.Server) error {
+				return os.Rename(filepath.Join(s.Folder, "away"), filepath.Join(s.Folder, s.Bucket))
+			},
 			func(http.ResponseWriter) bool { return false }, `hint: create the bucket "pictures", or mend --to; then run the same command again`},
 		{"the token expires", nil, nil, func(w http.ResponseWriter) bool {
 			w.WriteHeader(http.StatusBadRequest)
