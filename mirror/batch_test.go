@@ -15,7 +15,7 @@ import (
 )
 
 // What a batch makes of a bucket that is away for a while, or refuses something, or everything. Each has 400 snapshots of 40
-// videos, in their order, and four workers.
+// videos, in their order, and four workers: a success that comes late may begin a count of failures anew.
 func TestBatchAndStore(t *testing.T) {
 	const videos, each, workers = 40, 10, 4
 	of := func(r *http.Request, video string) bool { return strings.Contains(r.URL.Path, "/"+video+"/") }
@@ -74,14 +74,14 @@ func TestBatchAndStore(t *testing.T) {
 			}
 			return nil
 		}},
-		{name: "all is denied from the sixth video on", stopped: mirror.StoreDenied, least: 91, most: 100 + workers, leastM: 60, mostM: 60, hint: "s3:PutObject",
+		{name: "all is denied from the sixth video on", stopped: mirror.StoreDenied, least: 91, most: 100 + 2*workers, leastM: 60, mostM: 60, hint: "s3:PutObject",
 			fault: func(n int64, r *http.Request) bucketFault {
 				if put(r) && !strings.Contains(r.URL.Path, "/video-0") || of(r, "video-06") || of(r, "video-07") || of(r, "video-08") || of(r, "video-09") {
 					return forbidden
 				}
 				return nil
 			}},
-		{name: "the bucket vanishes", stopped: mirror.StoreDenied, least: 3, most: 3 + workers, leastM: 40, mostM: 60, hint: "create the bucket", fault: func(n int64, r *http.Request) bucketFault {
+		{name: "the bucket vanishes", stopped: mirror.StoreDenied, least: 3, most: 3 + 3*workers, leastM: 40, mostM: 60, hint: "create the bucket", fault: func(n int64, r *http.Request) bucketFault {
 			if n > 100 {
 				return noBucket
 			}

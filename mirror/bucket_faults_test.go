@@ -246,6 +246,9 @@ func TestBucketFaults(t *testing.T) {
 				if n := met.Load(); n != test.requests && test.requests > 0 || n == 0 {
 					t.Errorf("%d requests met the fault, want %d", n, test.requests)
 				}
+				if r.Elapsed > 20*time.Second {
+					t.Errorf("it took %v", r.Elapsed)
+				}
 				told := ""
 				if e, ok := errors.AsType[*store.Error](r.Err); ok {
 					told = e.Error() + "\n" + e.Hint

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Probe tries out what the directory can do. It writes one file, .snapshot-mirror/probe, overwritten each time and never deleted,
-// and nothing that stays besides; it wants a directory that was not opened to be read only. Where the directory can't be used, it gives the findings up to there, of which the last is not
-// OK, and the *Error, or the context's.
+// Probe tries out what the directory can do, which must not have been opened to be read only. It writes one file,
+// .snapshot-mirror/probe, overwritten each time and never deleted, and nothing else that stays. Where the directory can't be used,
+// it gives the findings up to there, of which the last is not OK, and the *Error, or the context's.
 func (d *Dir) Probe(ctx context.Context) ([]Finding, error) {
 	var findings []Finding
 	steps := []struct {

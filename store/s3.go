@@ -270,7 +270,7 @@ func (s *S3) put(ctx context.Context, o Object, conditional bool) error {
 
 // putWith sends one object, again where that may help. Core takes the MD5 that we have; the ordinary client would compute it again.
 func (s *S3) putWith(ctx context.Context, c minio.Core, o Object, options minio.PutObjectOptions) (minio.UploadInfo, error) {
-	return c.PutObject(ctx, s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
+	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
 		base64.StdEncoding.EncodeToString(o.MD5[:]), "", options)
 }
 

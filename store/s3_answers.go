@@ -29,7 +29,9 @@ const maxErrorBody = 64 << 10
 
 func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	begin := time.Now()
+	req, end := ownBody(req)
 	resp, err := a.next.RoundTrip(req)
+	end()
 	if err != nil {
 		return nil, err
 	}
