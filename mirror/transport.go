@@ -39,7 +39,7 @@ func newSourceClient(o Options) *http.Client {
 		// Transparent decompression would make Content-Length prove nothing.
 		DisableCompression: true,
 	}
-	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect}
+	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect, Timeout: o.AttemptTimeout}
 }
 
 // justRoundTrip hides the transport's CloseIdleConnections: go-retryablehttp calls it whenever it gives up, and so one bad
