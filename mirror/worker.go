@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strconv"
 	"time"
@@ -43,7 +44,10 @@ type Options struct {
 	AttemptTimeout time.Duration
 	// AllowPrivateSources opens addresses that are not public and ports other than 80 and 443.
 	AllowPrivateSources bool
-	Origin              Origin
+	// Proxy is what all fetches go through; nil is none, whatever the environment says. Then the proxy alone sees the addresses
+	// that names lead to, and AllowPrivateSources is about ports and addresses in URLs.
+	Proxy  *url.URL
+	Origin Origin
 	// DryRun looks at what is there, and neither fetches nor stores.
 	DryRun    bool
 	UserAgent string
@@ -53,6 +57,8 @@ type Options struct {
 	Retried bool
 	// Registerer gets the metrics; nil is none.
 	Registerer prometheus.Registerer
+
+	dialing func(*net.Dialer) // for tests: another resolver
 }
 
 // Defaults that the settings share.
