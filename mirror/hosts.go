@@ -42,10 +42,10 @@ const (
 
 // patience is how long a host in trouble is waited for, from its first failure on.
 func (h *host) patience() time.Duration {
-	if h.answered {
-		return 5 * time.Minute
+	if !h.answered && h.last.Reason == SourceUnreachable {
+		return 15 * time.Second // it may not exist at all
 	}
-	return 15 * time.Second // it may not exist at all
+	return 5 * time.Minute
 }
 
 func newHosts(o Options) *hosts {

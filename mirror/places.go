@@ -11,16 +11,26 @@ import (
 // Places bound how many snapshots are worked on at once. A snapshot that only waits, for its host or for a byte of its picture,
 // lends its place to another, so that a host that does not answer holds up nobody else. Whoever works has more goroutines than
 // places, by Spare, and takes a place before it takes a snapshot.
-type Places struct{ free *semaphore.Weighted }
+type Places struct {
+	free *semaphore.Weighted
+	// door lets one newcomer at a time wait for a place, so that those who come back from waiting for their host go first.
+	door *semaphore.Weighted
+}
 
 // Spare is how many snapshots may wait beside those that are worked on. It bounds memory: some KB for each.
 const Spare = 1024
 
 // NewPlaces makes n of them.
-func NewPlaces(n int) *Places { return &Places{semaphore.NewWeighted(int64(n))} }
+func NewPlaces(n int) *Places {
+	return &Places{free: semaphore.NewWeighted(int64(n)), door: semaphore.NewWeighted(1)}
+}
 
 // Take waits for a place, or for the end of stop, whose error it returns. What waits for its host with this place ends with stop too.
 func (p *Places) Take(stop context.Context) (*Place, error) {
+	if err := p.door.Acquire(stop, 1); err != nil {
+		return nil, err
+	}
+	defer p.door.Release(1)
 	if err := p.free.Acquire(stop, 1); err != nil {
 		return nil, err
 	}
