@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-retryablehttp"
 )
@@ -264,16 +267,25 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-var queryPattern = regexp.MustCompile(`\?[^\s"']*`)
+// foreignText is what an error quotes of what came, or of a URL.
+var foreignText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?|\?[^\s"']*`)
 
-// redact takes the URL, and whatever else looks like a query string, out of a request's error: it may be a signature.
+// redact takes out of a request's error the URL, what else looks like a query string or is quoted of the other side's words, which may
+// repeat a query or a header, and raw control characters.
 func redact(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
-	if text := err.Error(); queryPattern.MatchString(text) {
-		return errors.New(clip(queryPattern.ReplaceAllString(text, "?…"), 300))
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		return errors.New("the answer's headers are malformed") // it quotes them
+	}
+	text := err.Error()
+	safe := foreignText.ReplaceAllStringFunc(text, func(s string) string { return s[:1] + "…" })
+	if !utf8.ValidString(safe) || strings.ContainsFunc(safe, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		safe = strconv.Quote(safe)
+	}
+	if safe = clip(safe, 300); safe != text {
+		return errors.New(safe)
 	}
 	return err
 }

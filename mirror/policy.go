@@ -52,7 +52,7 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 		return failf(SourceBlocked, "dialling an address that is not host:port")
 	}
 	if !publicAddr(ap.Addr()) {
-		return failf(SourceBlocked, "the source's address %s is not public (see --allow-private-sources)", ap.Addr())
+		return failf(SourceBlocked, "the source's address %s is not public (see --allow-private-sources)", ap.Addr().WithZone(""))
 	}
 	if ap.Port() != 80 && ap.Port() != 443 {
 		return failf(SourceBlocked, "the source's port %d is not 80 or 443", ap.Port())
@@ -66,7 +66,7 @@ func publicURL(u *url.URL) error {
 		return failf(SourceBlocked, "the source's port %s is not 80 or 443", clip(port, 8))
 	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil && !publicAddr(a) {
-		return failf(SourceBlocked, "the source's address %s is not public (see --allow-private-sources)", a)
+		return failf(SourceBlocked, "the source's address %s is not public (see --allow-private-sources)", a.WithZone(""))
 	}
 	return nil
 }

@@ -119,6 +119,9 @@ func setDefault[T comparable](v *T, def T) {
 // context's or errStopped, when the work was interrupted or not begun, which is not a failed attempt. While it waits for the
 // snapshot's host, it lends its caller's place: see [Places].
 func (w *Worker) Mirror(ctx context.Context, s Snapshot) (Result, error) {
+	if err := placeOf(ctx).begin(); err != nil {
+		return Result{}, err
+	}
 	begin := time.Now()
 	r := Result{Snapshot: s}
 	err := w.mirror(ctx, s, &r)
