@@ -29,9 +29,6 @@ func newSourceClient(o Options) *http.Client {
 	case !o.AllowPrivateSources:
 		dialer.Control = publicOnly
 	}
-	if o.dialing != nil {
-		o.dialing(dialer)
-	}
 	transport := &http.Transport{
 		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -50,6 +47,9 @@ func newSourceClient(o Options) *http.Client {
 		IdleConnTimeout:     o.IdleTimeout,
 		// Transparent decompression would make Content-Length prove nothing.
 		DisableCompression: true,
+	}
+	if o.tune != nil {
+		o.tune(dialer, transport)
 	}
 	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect, Timeout: o.AttemptTimeout}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -58,7 +59,7 @@ type Options struct {
 	// Registerer gets the metrics; nil is none.
 	Registerer prometheus.Registerer
 
-	dialing func(*net.Dialer) // for tests: another resolver
+	tune func(*net.Dialer, *http.Transport) // for tests: another resolver, another authority
 }
 
 // Defaults that the settings share.
