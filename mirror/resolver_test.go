@@ -26,8 +26,9 @@ type dnsAnswer struct {
 	silent bool
 }
 
-// startResolver serves DNS on a socket of loopback. answer is asked for each query, with how often the name was asked for before.
-func startResolver(t *testing.T, answer func(name string, nth int) dnsAnswer) *net.Resolver {
+// startResolver serves DNS on a socket of loopback. answer is asked for each query, with how often the name
+// was asked for before.
+func startResolver(t *testing.T, answer func(nth int) dnsAnswer) *net.Resolver {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -47,15 +48,9 @@ func startResolver(t *testing.T, answer func(name string, nth int) dnsAnswer) *n
 				continue
 			}
 			q := query.Questions[0]
-			a := dnsAnswer{}
-			if q.Type == dnsmessage.TypeA { // each lookup asks for both types
-				name := strings.TrimSuffix(strings.ToLower(q.Name.String()), ".")
-				a = answer(name, asked[name])
-				asked[name]++
-			} else {
-				a = answer(strings.TrimSuffix(strings.ToLower(q.Name.String()), "."), asked[q.Name.String()+"6"])
-				asked[q.Name.String()+"6"]++
-			}
+			key := q.Type.String() + strings.TrimSuffix(strings.ToLower(q.Name.String()), ".") // a lookup asks for both types
+			a := answer(asked[key])
+			asked[key]++
 			if a.silent {
 				continue
 			}
@@ -185,7 +180,7 @@ func TestPolicyOnNames(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.url, func(t *testing.T) {
 			t.Parallel()
-			resolver := startResolver(t, func(string, int) dnsAnswer {
+			resolver := startResolver(t, func(int) dnsAnswer {
 				if test.addrs == nil {
 					return dnsAnswer{addrs: []string{"127.0.0.1"}}
 				}
@@ -211,7 +206,7 @@ func TestRebinding(t *testing.T) {
 	asked := false
 	server := storetest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(server, "http://"))
-	resolver := startResolver(t, func(_ string, nth int) dnsAnswer {
+	resolver := startResolver(t, func(nth int) dnsAnswer {
 		if nth == 0 {
 			return dnsAnswer{addrs: []string{"93.184.216.34"}}
 		}
@@ -235,7 +230,7 @@ func TestRedirectToPrivate(t *testing.T) {
 		"http://169.254.169.254/latest/meta-data/?sign=SECRET", "http://metadata.test/", inside, "//127.0.0.1/", "http://[fd00:ec2::254]/", "http://inner.test:6379/",
 	} {
 		front := storetest.Serve(t, status(302, "Location", target))
-		resolver := startResolver(t, func(string, int) dnsAnswer { return dnsAnswer{addrs: []string{"169.254.0.23"}} })
+		resolver := startResolver(t, func(int) dnsAnswer { return dnsAnswer{addrs: []string{"169.254.0.23"}} })
 		h, passed := guarded(t, resolver, strings.TrimPrefix(front, "http://"))
 		r := mustMirror(t, h, mirror.Snapshot{FileID: "1", URL: front + "/x.jpg"})
 		if r.Reason != mirror.SourceBlocked || r.Attempts != 1 || len(passed()) != 0 || asked || strings.Contains(r.Err.Error(), "SECRET") {
@@ -252,7 +247,7 @@ func TestResolverFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			resolver := startResolver(t, func(string, int) dnsAnswer { return answer })
+			resolver := startResolver(t, func(int) dnsAnswer { return answer })
 			h := newHarness(t, func(o *mirror.Options) {
 				o.SourceRetries, o.AttemptTimeout = 1, 500*time.Millisecond
 				o.Tune(func(d *net.Dialer, _ *http.Transport) { d.Resolver = resolver })
