@@ -78,8 +78,8 @@ func (s Source) Validate() error {
 		return errors.New("--source-referer holds control characters")
 	case s.IdleTimeout < 100*time.Millisecond:
 		return fmt.Errorf("--idle-timeout is %s, it must be 100ms or more", s.IdleTimeout)
-	case s.AttemptTimeout < s.IdleTimeout:
-		return fmt.Errorf("--attempt-timeout is %s, less than --idle-timeout, %s", s.AttemptTimeout, s.IdleTimeout)
+	case s.AttemptTimeout < 100*time.Millisecond:
+		return fmt.Errorf("--attempt-timeout is %s, it must be 100ms or more", s.AttemptTimeout)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestSourceLimits(t *testing.T) {
 	for name, spoil := range map[string]func(*config.Source){
 		"--concurrency":      func(s *config.Source) { s.Concurrency = 0 },
 		"--host-concurrency": func(s *config.Source) { s.HostConcurrency = -1 },
-		"--attempt-timeout":  func(s *config.Source) { s.AttemptTimeout = time.Second / 2 },
+		"--attempt-timeout":  func(s *config.Source) { s.AttemptTimeout = 0 },
 		"--source-retries":   func(s *config.Source) { s.SourceRetries = -1 },
 		"--max-image-size":   func(s *config.Source) { s.MaxImageSize = 0 },
 		"--bytes-in-flight":  func(s *config.Source) { s.BytesInFlight-- },

@@ -87,6 +87,7 @@ func (a *app) newWorker(dest mirror.Store, d config.Destination, s config.Source
 	o.Origin = mirror.Origin{
 		Hosts: s.SourceHost, Referer: s.SourceReferer, Header: s.SourceHeader.Reveal(), Rewrite: s.SourceRewrite, HTTPS: s.SourceHTTPS, HotlinkKey: s.HotlinkKey.Reveal(),
 	}
+	takeLibraryLog(a.log)
 	worker, err := mirror.New(dest, o)
 	if err != nil {
 		return nil, usageError(err, "")
