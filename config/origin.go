@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -56,6 +57,40 @@ func hostPort(s string) bool {
 	host, port, found := strings.Cut(s, ":")
 	return validHost(host) && !strings.HasPrefix(host, "*") && (!found || port != "" && strings.Trim(port, digits) == "")
 }
+
+// ProxyURL names a proxy. It may hold a password and is not printed.
+type ProxyURL struct{ url *url.URL }
+
+// UnmarshalText reads the written form.
+func (p *ProxyURL) UnmarshalText(text []byte) error {
+	u, err := url.Parse(string(text))
+	if err != nil || u.Hostname() == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("a proxy must be written like http://HOST:PORT") // err would quote the password
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5":
+	default:
+		return fmt.Errorf("a proxy can't be asked by %q: write http, https or socks5", u.Scheme)
+	}
+	p.url = u
+	return nil
+}
+
+// Reveal gives the URL itself, nil for no proxy.
+func (p ProxyURL) Reveal() *url.URL { return p.url }
+
+func (p ProxyURL) String() string {
+	if p.url == nil {
+		return ""
+	}
+	return hidden
+}
+
+// GoString and MarshalText hide the password.
+func (p ProxyURL) GoString() string { return p.String() }
+
+// MarshalText hides the password.
+func (p ProxyURL) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // Headers are written as in HTTP, "Name: value", several with line breaks between. Their values may be secrets and are not printed.
 type Headers struct{ header http.Header }

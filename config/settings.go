@@ -46,12 +46,15 @@ type Destination struct {
 // Source says how pictures are fetched.
 type Source struct {
 	Concurrency         int           `help:"Snapshots worked on at once." default:"32" group:"Source"`
+	HostConcurrency     int           `help:"Most fetches from one host at once, if fewer than --concurrency: to go easy on an origin. A host that doesn't answer has few in any case." placeholder:"N" group:"Source"`
 	MaxImageSize        Size          `help:"Largest picture; a larger one fails." default:"64MiB" group:"Source"`
 	BytesInFlight       Size          `help:"Memory for pictures, all together." default:"256MiB" group:"Source"`
 	SourceRetries       int           `help:"Repeat a fetch that failed for a passing reason this often, within seconds." default:"2" group:"Source"`
 	IdleTimeout         time.Duration `help:"Give up a fetch on which no byte moves for this long." default:"15s" group:"Source"`
+	AttemptTimeout      time.Duration `help:"Give up a fetch that takes longer, though bytes move." default:"5m" group:"Source"`
 	AllowPrivateSources bool          `help:"Fetch from addresses that are not public and from any port too. For tests and private origins." group:"Source"`
 	SourceHost          Hosts         `help:"Fetch from these hosts only, redirects included, with commas between; *.example.com is all below it." placeholder:"HOST,..." group:"Source"`
+	SourceProxy         ProxyURL      `help:"Fetch through this proxy: http, https or socks5://[USER:PASSWORD@]HOST:PORT. Proxies in the usual environment variables are not used. It is the proxy that resolves names, so keep it from private addresses, or set --source-host." placeholder:"URL" group:"Source"`
 	SourceReferer       string        `help:"Send this Referer, for origins with hotlink protection." placeholder:"URL" group:"Source"`
 	SourceHeader        Headers       `help:"Send these headers with each fetch, \"Name: value\", several on lines of their own. They go to whatever host an event names: see --source-host." placeholder:"HEADER" group:"Source"`
 	SourceRewrite       Rewrites      `help:"Ask another host than the events name: OLD=NEW, with commas between." placeholder:"OLD=NEW,..." group:"Source"`
@@ -64,6 +67,8 @@ func (s Source) Validate() error {
 	switch {
 	case s.Concurrency < 1 || s.Concurrency > 4096:
 		return fmt.Errorf("--concurrency is %d, it must be 1 to 4096", s.Concurrency)
+	case s.HostConcurrency < 0:
+		return fmt.Errorf("--host-concurrency is %d, it must be 1 or more, or 0 for --concurrency", s.HostConcurrency)
 	case s.SourceRetries < 0 || s.SourceRetries > 20:
 		return fmt.Errorf("--source-retries is %d, it must be 0 to 20", s.SourceRetries)
 	case s.MaxImageSize < 1 || s.MaxImageSize > 1<<30:
@@ -76,6 +81,8 @@ func (s Source) Validate() error {
 		return errors.New("--source-referer holds control characters")
 	case s.IdleTimeout < 100*time.Millisecond:
 		return fmt.Errorf("--idle-timeout is %s, it must be 100ms or more", s.IdleTimeout)
+	case s.AttemptTimeout < 100*time.Millisecond:
+		return fmt.Errorf("--attempt-timeout is %s, it must be 100ms or more", s.AttemptTimeout)
 	}
 	return nil
 }

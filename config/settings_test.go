@@ -45,16 +45,18 @@ func TestLocation(t *testing.T) {
 }
 
 func TestSourceLimits(t *testing.T) {
-	good := config.Source{Concurrency: 1, MaxImageSize: 1 << 20, BytesInFlight: 1 << 20, IdleTimeout: time.Second}
+	good := config.Source{Concurrency: 1, MaxImageSize: 1 << 20, BytesInFlight: 1 << 20, IdleTimeout: time.Second, AttemptTimeout: time.Minute}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
 	for name, spoil := range map[string]func(*config.Source){
-		"--concurrency":     func(s *config.Source) { s.Concurrency = 0 },
-		"--source-retries":  func(s *config.Source) { s.SourceRetries = -1 },
-		"--max-image-size":  func(s *config.Source) { s.MaxImageSize = 0 },
-		"--bytes-in-flight": func(s *config.Source) { s.BytesInFlight-- },
-		"--idle-timeout":    func(s *config.Source) { s.IdleTimeout = 0 },
+		"--concurrency":      func(s *config.Source) { s.Concurrency = 0 },
+		"--host-concurrency": func(s *config.Source) { s.HostConcurrency = -1 },
+		"--attempt-timeout":  func(s *config.Source) { s.AttemptTimeout = 0 },
+		"--source-retries":   func(s *config.Source) { s.SourceRetries = -1 },
+		"--max-image-size":   func(s *config.Source) { s.MaxImageSize = 0 },
+		"--bytes-in-flight":  func(s *config.Source) { s.BytesInFlight-- },
+		"--idle-timeout":     func(s *config.Source) { s.IdleTimeout = 0 },
 	} {
 		s := good
 		spoil(&s)

@@ -17,15 +17,34 @@ import (
 // stop is done and what was begun is finished, or when ctx ends. A failing snapshot is a Result; an error of sink ends the
 // batch like stop and is returned.
 //
+// Snapshots whose host has as many fetches under way as it may, or is in back-off, wait while others are worked on, up to Spare
+// of them; they are not begun, and stop leaves them out.
+//
 // A store that takes nothing is waited for: what it did not take is tried again, and everything else waits. When it stays away
 // for longer than StorePatience, or refuses everything, the batch ends like stop, with a [*Stopped].
 func (w *Worker) Batch(ctx, stop context.Context, source <-chan Snapshot, sink func(Result) error) error {
 	stop, halt := context.WithCancelCause(stop)
 	defer halt(nil)
 	b := &batch{Worker: w, stop: stop, halt: halt, sink: sink, gate: NewGate(w.log)}
+	places := NewPlaces(w.options.Concurrency)
 	var group errgroup.Group
-	for range w.options.Concurrency {
-		group.Go(func() error { return b.work(ctx, source) })
+	for range w.options.Concurrency + Spare {
+		group.Go(func() error {
+			for {
+				place, err := places.Take(stop)
+				if err != nil {
+					return nil
+				}
+				more, err := b.one(place.With(ctx), source)
+				place.Leave()
+				if err != nil {
+					halt(err)
+				}
+				if err != nil || !more {
+					return err
+				}
+			}
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -63,27 +82,28 @@ type batch struct {
 	refusals refusals
 }
 
-func (b *batch) work(ctx context.Context, source <-chan Snapshot) error {
+// one takes a snapshot, if there is more to do, and hands its result on.
+func (b *batch) one(ctx context.Context, source <-chan Snapshot) (more bool, _ error) {
 	// Looked at alone first: a select with both ready would sometimes take another snapshot.
-	for b.gate.Wait(b.stop) == nil {
-		select {
-		case <-b.stop.Done():
-			return nil
-		case s, ok := <-source:
-			if !ok {
-				return nil
-			}
-			r, err := b.persist(ctx, s)
-			if err != nil {
-				return err
-			}
-			if err := b.settle(ctx, r); err != nil {
-				b.halt(err)
-				return err
-			}
-		}
+	if b.gate.Wait(b.stop) != nil {
+		return false, nil
 	}
-	return nil
+	select {
+	case <-b.stop.Done():
+		return false, nil
+	case s, ok := <-source:
+		if !ok {
+			return false, nil
+		}
+		r, err := b.persist(ctx, s)
+		if errors.Is(err, errStopped) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return true, b.settle(ctx, r)
+	}
 }
 
 // storeTries is how often a snapshot is tried that the store does not take while it takes others.

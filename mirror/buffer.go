@@ -26,12 +26,17 @@ func newBuffers(budget int64) *buffers {
 	return &buffers{budget: semaphore.NewWeighted(budget)}
 }
 
-// lend waits until n bytes of the budget are free. The loan must be given back exactly once.
-func (b *buffers) lend(ctx context.Context, n int64) (*loan, error) {
-	if err := b.budget.Acquire(ctx, n); err != nil {
+// lend waits until n bytes of the budget are free, and of the part of it that one host may have. The loan must be given back
+// exactly once.
+func (b *buffers) lend(ctx context.Context, n int64, part *semaphore.Weighted) (*loan, error) {
+	if err := part.Acquire(ctx, n); err != nil {
 		return nil, err
 	}
-	l := &loan{from: b, held: n}
+	if err := b.budget.Acquire(ctx, n); err != nil {
+		part.Release(n)
+		return nil, err
+	}
+	l := &loan{from: b, part: part, held: n}
 	if mem, ok := b.pool.Get().(*[]byte); ok {
 		l.mem = *mem
 	}
@@ -42,6 +47,7 @@ func (b *buffers) lend(ctx context.Context, n int64) (*loan, error) {
 // loan is a buffer of up to held bytes.
 type loan struct {
 	from *buffers
+	part *semaphore.Weighted
 	held int64
 	mem  []byte
 }
@@ -62,7 +68,7 @@ func (l *loan) grow(n int) {
 // shrink gives back what was held beyond n bytes.
 func (l *loan) shrink(n int64) {
 	if n < l.held {
-		l.from.budget.Release(l.held - n)
+		l.release(l.held - n)
 		l.held = n
 	}
 }
@@ -74,5 +80,10 @@ func (l *loan) giveBack(reuse bool) {
 		l.from.pool.Put(&mem)
 	}
 	l.mem = nil
-	l.from.budget.Release(l.held)
+	l.release(l.held)
+}
+
+func (l *loan) release(n int64) {
+	l.from.budget.Release(n)
+	l.part.Release(n)
 }

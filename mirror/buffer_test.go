@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"golang.org/x/sync/semaphore"
 )
 
 func mustLend(t *testing.T, b *buffers, n int64) *loan {
 	t.Helper()
-	l, err := b.lend(t.Context(), n)
+	l, err := b.lend(t.Context(), n, semaphore.NewWeighted(n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,7 @@ func TestBudget(t *testing.T) {
 	all := mustLend(t, b, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.lend(ctx, 1); !errors.Is(err, context.Canceled) {
+	if _, err := b.lend(ctx, 1, semaphore.NewWeighted(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("nothing free, and the context ended: %v, want context.Canceled", err)
 	}
 	all.giveBack(false)

@@ -11,7 +11,10 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-retryablehttp"
 )
@@ -25,6 +28,7 @@ const (
 // fetcher gets pictures from their origins.
 type fetcher struct {
 	client  *http.Client
+	hosts   *hosts
 	buffers *buffers
 	options Options
 	log     *slog.Logger
@@ -34,19 +38,57 @@ type fetcher struct {
 type fetch struct {
 	*fetcher
 	ctx      context.Context
+	host     *host
+	stall    *time.Timer // runs out when no byte comes
 	attempts int
 	failure  *Failure // of the last attempt
 	loan     *loan
 	picture  picture
 }
 
-// get fetches and proves the picture at rawURL, which must have passed Validate. The error is a Failure or the context's.
-// Either way the caller calls release.
+// get fetches and proves the picture at rawURL, which must have passed Validate. While its host is in back-off, it waits as
+// long as hosts says. The error is a Failure, the context's, or errStopped. Either way the caller calls release.
 func (f *fetch) get(rawURL string) error {
-	target, err := f.options.Origin.target(rawURL, time.Now())
-	if err != nil {
-		return err
+	for {
+		target, err := f.options.Origin.target(rawURL, time.Now())
+		if err != nil {
+			return err
+		}
+		h, err := f.hosts.enter(f.ctx, hostOf(target))
+		if held, ok := asFailure(err); ok && f.attempts > 0 {
+			own := *f.failure // tells more
+			own.RetryAfter = max(own.RetryAfter, held.RetryAfter)
+			return &own
+		}
+		if err != nil {
+			return err
+		}
+		f.host = h
+		err = f.ask(target)
+		h.leave()
+		if failure, ok := asFailure(err); !ok || !failure.ofHost || !f.hosts.patient || !h.resting() {
+			return err
+		}
 	}
+}
+
+// hostOf is what counts as one host: a name and a port.
+func hostOf(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// stallAfter is how long a fetch may wait for a byte before another snapshot is worked on in its place.
+const stallAfter = 2 * time.Second
+
+// ask does the attempts that follow each other within seconds.
+func (f *fetch) ask(target string) error {
+	f.stall = time.AfterFunc(stallAfter, placeOf(f.ctx).Leave)
+	defer f.stall.Stop()
+	before := f.attempts
 	req, err := retryablehttp.NewRequestWithContext(f.ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return failf(BadSnapshot, "the URL makes no request")
@@ -64,13 +106,14 @@ func (f *fetch) get(rawURL string) error {
 		CheckRetry:     f.again,
 		Backoff:        f.wait,
 		ErrorHandler:   retryablehttp.PassthroughErrorHandler,
-		RequestLogHook: func(_ retryablehttp.Logger, _ *http.Request, attempt int) { f.attempts = attempt + 1 },
+		RequestLogHook: func(_ retryablehttp.Logger, _ *http.Request, attempt int) { f.attempts = before + attempt + 1 },
 	}
 	resp, err := client.Do(req)
 	if resp != nil {
 		_ = resp.Body.Close() // receive has read it
 	}
 	if err == nil {
+		f.host.answer()
 		return nil
 	}
 	if f.ctx.Err() != nil {
@@ -104,7 +147,7 @@ func (f *fetch) receive(resp *http.Response) error {
 		need = limit // given back as soon as the size is known
 	}
 	f.release(true) // of an attempt before
-	loan, err := f.buffers.lend(f.ctx, max(need, 1))
+	loan, err := f.buffers.lend(f.ctx, max(need, 1), f.host.bytes)
 	if err != nil {
 		return err
 	}
@@ -115,6 +158,7 @@ func (f *fetch) receive(resp *http.Response) error {
 			loan.grow(int(min(2*int64(cap(loan.mem)), limit+1)))
 		}
 		n, err := resp.Body.Read(loan.mem[len(loan.mem):cap(loan.mem)])
+		f.stall.Reset(stallAfter)
 		fresh := loan.mem[len(loan.mem) : len(loan.mem)+n]
 		loan.mem = loan.mem[:len(loan.mem)+n]
 		prover.write(fresh)
@@ -137,13 +181,15 @@ func brokenBody(err error, got int, want int64) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = errors.New("no byte came for the idle time-out")
+	case errors.Is(err, context.DeadlineExceeded):
+		err = errors.New("it took longer than --attempt-timeout")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("the connection was closed")
 	}
 	if want >= 0 {
-		return failf(Incomplete, "the body broke off after %d of %d bytes: %w", got, want, redact(err))
+		return hostFailf(Incomplete, "the body broke off after %d of %d bytes: %w", got, want, redact(err))
 	}
-	return failf(Incomplete, "the body broke off after %d bytes: %w", got, redact(err))
+	return hostFailf(Incomplete, "the body broke off after %d bytes: %w", got, redact(err))
 }
 
 // again is the one place that decides whether an attempt is followed by another.
@@ -156,6 +202,14 @@ func (f *fetch) again(ctx context.Context, _ *http.Response, err error) (bool, e
 	}
 	f.failure = classifyFetch(err)
 	f.log.Debug("attempt failed", "attempt", f.attempts, "reason", f.failure.Reason, "err", f.failure)
+	switch {
+	case f.failure.ofHost:
+		if f.host.trouble(f.failure) {
+			return false, nil
+		}
+	case f.failure.Reason != SourceBlocked:
+		f.host.answer()
+	}
 	return f.failure.Reason.Info().Retry == Soon && f.failure.RetryAfter <= retryWaitMax, nil
 }
 
@@ -174,9 +228,9 @@ func classifyFetch(err error) *Failure {
 		return f
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
-		return failf(SourceUnreachable, "no answer from the origin in time: %w", redact(err))
+		return hostFailf(SourceUnreachable, "no answer from the origin in time: %w", redact(err))
 	}
-	return failf(SourceUnreachable, "no answer from the origin: %w", redact(err))
+	return hostFailf(SourceUnreachable, "no answer from the origin: %w", redact(err))
 }
 
 // classifyStatus is for every answer but 200.
@@ -193,6 +247,7 @@ func classifyStatus(resp *http.Response) *Failure {
 		reason = SourceUnreachable // a redirect without a target
 	}
 	f := failf(reason, "the origin answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	f.ofHost = reason == SourceBusy
 	f.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	return f
 }
@@ -211,16 +266,22 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-var queryPattern = regexp.MustCompile(`\?[^\s"']*`)
+// foreignText is what an error quotes of what came, or of a URL.
+var foreignText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?|\?[^\s"']*`)
 
-// redact takes the URL, and whatever else looks like a query string, out of a request's error: it may be a signature.
+// redact takes out of a request's error the URL, what else looks like a query string or is quoted of the other side's words, which may
+// repeat a query or a header, and raw control characters.
 func redact(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
-	if text := err.Error(); queryPattern.MatchString(text) {
-		return errors.New(clip(queryPattern.ReplaceAllString(text, "?…"), 300))
+	text := err.Error()
+	safe := foreignText.ReplaceAllStringFunc(text, func(s string) string { return s[:1] + "…" })
+	if !utf8.ValidString(safe) || strings.ContainsFunc(safe, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		safe = strconv.Quote(safe)
+	}
+	if safe = clip(safe, 300); safe != text {
+		return errors.New(safe)
 	}
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 func TestRetryAfter(t *testing.T) {
@@ -37,6 +39,38 @@ func TestRedact(t *testing.T) {
 	if got := redact(io.ErrUnexpectedEOF); got != io.ErrUnexpectedEOF {
 		t.Errorf("%v, want the error itself", got)
 	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add(`malformed HTTP response "GET /?sign=SECRET\x1b"`, "http://h/")
+	f.Add("lookup \u009b?a=b on 1.1.1.1", "http://h/?x")
+	f.Fuzz(func(t *testing.T, text, rawURL string) {
+		for _, err := range []error{errors.New(text), &url.Error{Op: "Get", URL: rawURL, Err: errors.New(text)}} {
+			got := redact(err).Error()
+			for i, r := range got {
+				if r == '?' && !strings.HasPrefix(got[i:], "?…") {
+					t.Errorf("%q: a query in %q", text, got)
+				}
+				if !unicode.IsPrint(r) {
+					t.Errorf("%q: a control character in %q", text, got)
+				}
+			}
+			if len(got) > 310 || !utf8.ValidString(got) {
+				t.Errorf("%q: %q", text, got)
+			}
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{"7", "-1", "99999999999999999999", "Mon, 23 Nov 2036 12:00:30 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if got := retryAfter(header, time.Now()); got < 0 || got > maxRetryAfter {
+			t.Errorf("%q: %s", header, got)
+		}
+	})
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

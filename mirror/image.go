@@ -3,6 +3,8 @@ package mirror
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/crc32"
+	"net/http"
 )
 
 // imageFormat is one kind of picture that VOD makes.
@@ -10,14 +12,11 @@ type imageFormat struct {
 	contentType string
 	// begins says whether the bytes have the format's signature.
 	begins func([]byte) bool
-	// ends says whether they also have its end marker in the last place, so that nothing is cut off or hung on.
+	// ends says whether they also have its end in the last place, so that nothing is cut off or hung on.
 	ends func([]byte) bool
 }
 
-var (
-	pngSignature = []byte("\x89PNG\r\n\x1a\n")
-	pngEnd       = []byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82") // the empty IEND chunk with its CRC
-)
+var pngSignature = []byte("\x89PNG\r\n\x1a\n")
 
 // imageFormats are the formats of VOD's snapshot templates. Pictures are recognised and never decoded: a stranger's pixels
 // cost no memory.
@@ -30,7 +29,7 @@ var imageFormats = []imageFormat{
 	{
 		contentType: "image/png",
 		begins:      func(b []byte) bool { return bytes.HasPrefix(b, pngSignature) },
-		ends:        func(b []byte) bool { return len(b) > len(pngSignature) && bytes.HasSuffix(b, pngEnd) },
+		ends:        wholePNG,
 	},
 	{
 		contentType: "image/webp",
@@ -42,6 +41,23 @@ var imageFormats = []imageFormat{
 	},
 }
 
+// wholePNG goes through the chunks, each of which has its length and its CRC, up to the one that ends the picture. The other
+// formats have no checksums: what is missing in the middle of them only the origin's length or checksum can tell.
+// Source: PNG specification, section 5.
+func wholePNG(b []byte) bool {
+	for rest := b[len(pngSignature):]; len(rest) >= 12; {
+		n := uint64(binary.BigEndian.Uint32(rest))
+		if n > uint64(len(rest)-12) || crc32.ChecksumIEEE(rest[4:8+n]) != binary.BigEndian.Uint32(rest[8+n:]) {
+			return false
+		}
+		if string(rest[4:8]) == "IEND" {
+			return n == 0 && len(rest) == 12
+		}
+		rest = rest[12+n:]
+	}
+	return false
+}
+
 // recogniseImage gives the media type of a whole picture, or a Failure: NotAnImage when it has no known signature,
 // Incomplete when it has one but not its end.
 func recogniseImage(b []byte) (contentType string, _ error) {
@@ -50,9 +66,9 @@ func recogniseImage(b []byte) (contentType string, _ error) {
 			continue
 		}
 		if !f.ends(b) {
-			return "", failf(Incomplete, "the %s data of %d bytes does not end as the format does", f.contentType, len(b))
+			return "", failf(Incomplete, "the %s data of %d bytes is not whole as the format has it", f.contentType, len(b))
 		}
 		return f.contentType, nil
 	}
-	return "", failf(NotAnImage, "the answer of %d bytes is no JPEG, PNG or WebP: it begins with %q", len(b), b[:min(len(b), 16)])
+	return "", failf(NotAnImage, "the answer of %d bytes is no JPEG, PNG or WebP: it looks like %s", len(b), http.DetectContentType(b))
 }

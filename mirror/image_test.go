@@ -81,8 +81,8 @@ func TestRecogniseImage(t *testing.T) {
 			t.Errorf("%q: %q, %v; want %s", body, kind, err, want)
 		}
 	}
-	_, err := recogniseImage([]byte("\x1b[31m" + strings.Repeat("x", 100)))
-	if want := `the answer of 105 bytes is no JPEG, PNG or WebP: it begins with "\x1b[31mxxxxxxxxxxx"`; err == nil || err.Error() != want {
+	_, err := recogniseImage([]byte("\n<html>\x1b[31m" + strings.Repeat("x", 100)))
+	if want := "the answer of 112 bytes is no JPEG, PNG or WebP: it looks like text/html; charset=utf-8"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }

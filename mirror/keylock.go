@@ -17,7 +17,7 @@ type keyHold struct {
 	waiting int
 }
 
-// lock waits for the key and gives the function that frees it, or the context's error.
+// lock waits for the key and gives the function that frees it, or the context's error, or errStopped.
 func (k *keyLock) lock(ctx context.Context, key string) (unlock func(), _ error) {
 	k.mu.Lock()
 	h := k.held[key]
@@ -39,11 +39,13 @@ func (k *keyLock) lock(ctx context.Context, key string) (unlock func(), _ error)
 			delete(k.held, key)
 		}
 	}
-	select {
-	case <-h.free:
-		return func() { h.free <- struct{}{}; leave() }, nil
-	case <-ctx.Done():
+	came, err := placeOf(ctx).aside(ctx, h.free)
+	if err != nil {
+		if came {
+			h.free <- struct{}{}
+		}
 		leave()
-		return nil, ctx.Err()
+		return nil, err
 	}
+	return func() { h.free <- struct{}{}; leave() }, nil
 }

@@ -75,6 +75,8 @@ func (p *prover) prove(body []byte) (picture, error) {
 		return picture{}, failf(Incomplete, "the answer has no body")
 	case c.length >= 0 && int64(len(body)) != c.length:
 		return picture{}, failf(Incomplete, "the body has %d bytes of the %d announced", len(body), c.length)
+	case strings.Trim(c.crc64, "0123456789") != "":
+		return picture{}, failf(Incomplete, "the origin's CRC64 is not a number")
 	case c.crc64 != "" && c.crc64 != strconv.FormatUint(p.crc64, 10):
 		return picture{}, failf(Incomplete, "the body's CRC64 is %d, the origin says %q", p.crc64, clip(c.crc64, 24))
 	case c.md5 != "" && c.md5 != hex.EncodeToString(pic.md5[:]):

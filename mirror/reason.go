@@ -79,6 +79,11 @@ type Failure struct {
 	Err    error
 	// RetryAfter is how long the other side asked us to wait, 0 when it did not.
 	RetryAfter time.Duration
+	// Held says that the origin was not asked for this picture, since it fails for others.
+	Held bool
+
+	// ofHost says that the host does not work, whatever it was asked for.
+	ofHost bool
 }
 
 func (f *Failure) Error() string { return f.Err.Error() }
@@ -88,6 +93,13 @@ func (f *Failure) Unwrap() error { return f.Err }
 
 func failf(r Reason, format string, args ...any) *Failure {
 	return &Failure{Reason: r, Err: fmt.Errorf(format, args...)}
+}
+
+// hostFailf is a failure that says something of the whole host.
+func hostFailf(r Reason, format string, args ...any) *Failure {
+	f := failf(r, format, args...)
+	f.ofHost = true
+	return f
 }
 
 // asFailure finds the Failure in err.

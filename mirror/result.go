@@ -33,6 +33,8 @@ type Result struct {
 	Elapsed  time.Duration
 	// RetryAfter is how long origin or store asked us to wait before another try, 0 when neither did.
 	RetryAfter time.Duration
+	// Held says that the picture was not asked for, since its host fails for others: nothing is known of this one.
+	Held bool
 }
 
 // MarshalJSON writes the line of a report: file_id, time_offset (ms), definition, task_id, key, outcome, reason, bytes,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -16,12 +17,20 @@ const (
 // newSourceClient is the one HTTP client for all origins of a worker.
 func newSourceClient(o Options) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	if !o.AllowPrivateSources {
+	var proxy func(*http.Request) (*url.URL, error) // not the environment's: the policy would judge its address instead of the source's
+	switch {
+	case o.Proxy != nil:
+		proxy = func(req *http.Request) (*url.URL, error) {
+			if o.AllowPrivateSources {
+				return o.Proxy, nil
+			}
+			return o.Proxy, publicURL(req.URL)
+		}
+	case !o.AllowPrivateSources:
 		dialer.Control = publicOnly
 	}
 	transport := &http.Transport{
-		// No proxy: with one, the dialer's policy would judge the proxy's address instead of the source's.
-		Proxy: nil,
+		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)
 			if err != nil {
@@ -39,7 +48,10 @@ func newSourceClient(o Options) *http.Client {
 		// Transparent decompression would make Content-Length prove nothing.
 		DisableCompression: true,
 	}
-	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect}
+	if o.tune != nil {
+		o.tune(dialer, transport)
+	}
+	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect, Timeout: o.AttemptTimeout}
 }
 
 // justRoundTrip hides the transport's CloseIdleConnections: go-retryablehttp calls it whenever it gives up, and so one bad

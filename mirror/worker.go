@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -29,6 +31,8 @@ type Options struct {
 	Key KeyTemplate
 	// Concurrency is how many snapshots are worked on at once; it sizes the connection pools. Default 32.
 	Concurrency int
+	// HostConcurrency is how many fetches from one host may be under way. Default Concurrency.
+	HostConcurrency int
 	// MaxImageSize is the largest picture in bytes. Default 64 MiB.
 	MaxImageSize int64
 	// BytesInFlight is the memory for pictures in bytes, of all snapshots together; at least MaxImageSize. Default 256 MiB.
@@ -37,28 +41,37 @@ type Options struct {
 	SourceRetries int
 	// IdleTimeout breaks off a source connection on which no byte moves. Default 15 s.
 	IdleTimeout time.Duration
+	// AttemptTimeout breaks off an attempt that takes longer, whatever moves. Default 5 min.
+	AttemptTimeout time.Duration
 	// AllowPrivateSources opens addresses that are not public and ports other than 80 and 443.
 	AllowPrivateSources bool
-	Origin              Origin
+	// Proxy is what all fetches go through; nil is none, whatever the environment says. Then the proxy alone sees the addresses
+	// that names lead to, and AllowPrivateSources is about ports and addresses in URLs.
+	Proxy  *url.URL
+	Origin Origin
 	// StorePatience is how long a batch waits for a store that takes nothing, before it ends. Default 2 min.
 	StorePatience time.Duration
 	// DryRun looks at what is there, and neither fetches nor stores.
 	DryRun    bool
 	UserAgent string
 	Log       *slog.Logger
-	// Retried says that whoever calls tries again what failed, and tells of it: each failure is logged at the debug level only.
+	// Retried says that whoever calls tries again what failed, and tells of it: each failure is logged at the debug level only,
+	// and snapshots of a host in back-off fail at once, with Held set, instead of waiting for it.
 	Retried bool
 	// Registerer gets the metrics; nil is none.
 	Registerer prometheus.Registerer
+
+	tune func(*net.Dialer, *http.Transport) // for tests: another resolver, another authority
 }
 
 // Defaults that the settings share.
 const (
-	DefaultConcurrency   = 32
-	DefaultMaxImageSize  = 64 << 20
-	DefaultBytesInFlight = 256 << 20
-	DefaultIdleTimeout   = 15 * time.Second
-	DefaultStorePatience = 2 * time.Minute
+	DefaultConcurrency    = 32
+	DefaultMaxImageSize   = 64 << 20
+	DefaultBytesInFlight  = 256 << 20
+	DefaultIdleTimeout    = 15 * time.Second
+	DefaultAttemptTimeout = 5 * time.Minute
+	DefaultStorePatience  = 2 * time.Minute
 )
 
 // Worker mirrors snapshots. It is safe for concurrent use and has nothing to close.
@@ -76,8 +89,11 @@ func New(s Store, o Options) (*Worker, error) {
 	setDefault(&o.Concurrency, DefaultConcurrency)
 	setDefault(&o.MaxImageSize, DefaultMaxImageSize)
 	setDefault(&o.BytesInFlight, DefaultBytesInFlight)
+	setDefault(&o.HostConcurrency, o.Concurrency)
+	o.HostConcurrency = min(o.HostConcurrency, o.Concurrency)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&o.StorePatience, DefaultStorePatience)
+	setDefault(&o.AttemptTimeout, DefaultAttemptTimeout)
 	setDefault(&o.UserAgent, "snapshot-mirror")
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -93,7 +109,7 @@ func New(s Store, o Options) (*Worker, error) {
 			o.BytesInFlight, o.MaxImageSize)
 	}
 	w := &Worker{options: o, store: s, metrics: newMetrics(o.Registerer), log: o.Log}
-	w.fetcher = fetcher{client: newSourceClient(o), buffers: newBuffers(o.BytesInFlight), options: o, log: o.Log}
+	w.fetcher = fetcher{client: newSourceClient(o), hosts: newHosts(o), buffers: newBuffers(o.BytesInFlight), options: o, log: o.Log}
 	return w, nil
 }
 
@@ -105,7 +121,8 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 // Mirror sees to it that the snapshot is in the store, proven whole. A snapshot that fails is a Result; the error is the
-// context's, when the work was interrupted, which is not a failed attempt.
+// context's or errStopped, when the work was interrupted or not begun, which is not a failed attempt. While it waits for the
+// snapshot's host, it lends its caller's place: see [Places].
 func (w *Worker) Mirror(ctx context.Context, s Snapshot) (Result, error) {
 	r, err := w.try(ctx, s)
 	if err == nil {
@@ -122,11 +139,17 @@ func (w *Worker) tell(ctx context.Context, r Result) {
 
 // try is Mirror without a word.
 func (w *Worker) try(ctx context.Context, s Snapshot) (Result, error) {
+	if err := placeOf(ctx).begin(); err != nil {
+		return Result{}, err
+	}
 	begin := time.Now()
 	r := Result{Snapshot: s}
 	err := w.mirror(ctx, s, &r)
 	if err != nil && ctx.Err() != nil {
 		return Result{}, ctx.Err()
+	}
+	if errors.Is(err, errStopped) {
+		return Result{}, err
 	}
 	if err != nil {
 		f, ok := asFailure(err)
@@ -134,6 +157,7 @@ func (w *Worker) try(ctx context.Context, s Snapshot) (Result, error) {
 			f = storeFailure(err)
 		}
 		r.Outcome, r.Reason, r.Err, r.RetryAfter = Failed, f.Reason, err, f.RetryAfter
+		r.Held = f.Held
 	}
 	r.Elapsed = time.Since(begin)
 	return r, nil

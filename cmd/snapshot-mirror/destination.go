@@ -82,10 +82,12 @@ func (a *app) newWorker(dest mirror.Store, d config.Destination, s config.Source
 	}
 	o.Key, o.UserAgent, o.Log = key, "snapshot-mirror/"+version(), a.log
 	o.Concurrency, o.MaxImageSize, o.BytesInFlight = s.Concurrency, int64(s.MaxImageSize), int64(s.BytesInFlight)
-	o.SourceRetries, o.IdleTimeout, o.AllowPrivateSources = s.SourceRetries, s.IdleTimeout, s.AllowPrivateSources
+	o.HostConcurrency, o.SourceRetries, o.IdleTimeout, o.AttemptTimeout = s.HostConcurrency, s.SourceRetries, s.IdleTimeout, s.AttemptTimeout
+	o.AllowPrivateSources, o.Proxy = s.AllowPrivateSources, s.SourceProxy.Reveal()
 	o.Origin = mirror.Origin{
 		Hosts: s.SourceHost, Referer: s.SourceReferer, Header: s.SourceHeader.Reveal(), Rewrite: s.SourceRewrite, HTTPS: s.SourceHTTPS, HotlinkKey: s.HotlinkKey.Reveal(),
 	}
+	takeLibraryLog(a.log)
 	worker, err := mirror.New(dest, o)
 	if err != nil {
 		return nil, usageError(err, "")

@@ -144,7 +144,7 @@ func killInTheMiddle(t *testing.T, o *origin, env, args []string, nth int64) {
 
 // An interrupted backfill finishes what is in flight and reports it; run again, it does the rest.
 func TestInterrupt(t *testing.T) {
-	const n, concurrency = 100, 8
+	const n, concurrency, before = 100, 8, 24 // so many pictures prove that the host works, so that it gets all workers
 	origin := newOrigin(t)
 	events, paths := many(t, origin, n)
 	root, report := filepath.Join(t.TempDir(), "mirrored"), filepath.Join(t.TempDir(), "report.ndjson")
@@ -153,7 +153,13 @@ func TestInterrupt(t *testing.T) {
 	var waiting sync.WaitGroup
 	waiting.Add(concurrency)
 	release := make(chan struct{})
-	origin.setGate(func(string) { waiting.Done(); <-release })
+	var asked atomic.Int64
+	origin.setGate(func(string) {
+		if asked.Add(1) > before {
+			waiting.Done()
+			<-release
+		}
+	})
 	c := command(t, nil, args...)
 	stderr, err := c.StderrPipe()
 	if err != nil {
@@ -172,15 +178,15 @@ func TestInterrupt(t *testing.T) {
 	if got := c.ProcessState.ExitCode(); got != exitInterrupted {
 		t.Errorf("exit code %d, want %d", got, exitInterrupted)
 	}
-	if got := len(reportLines(t, report)); got != concurrency {
-		t.Errorf("%d lines in the report, want the %d that were in flight", got, concurrency)
+	if got := len(reportLines(t, report)); got != before+concurrency {
+		t.Errorf("%d lines in the report, want %d and the %d that were in flight", got, before, concurrency)
 	}
-	if got := checkFiles(t, origin, root, paths); got != concurrency {
-		t.Errorf("%d pictures, want %d", got, concurrency)
+	if got := checkFiles(t, origin, root, paths); got != before+concurrency {
+		t.Errorf("%d pictures, want %d", got, before+concurrency)
 	}
 
 	origin.setGate(nil)
-	if got := runCommand(t, command(t, nil, args...)); got.code != exitOK || !strings.Contains(got.stdout, fmt.Sprintf("mirrored  %d ", n-concurrency)) {
+	if got := runCommand(t, command(t, nil, args...)); got.code != exitOK || !strings.Contains(got.stdout, fmt.Sprintf("mirrored  %d ", n-before-concurrency)) {
 		t.Errorf("second run: %+v", got)
 	}
 	if got := checkFiles(t, origin, root, paths); got != n {

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"crypto/md5"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -123,7 +125,9 @@ func (o *origin) picture(path string) []byte {
 	noise := make([]byte, o.size)
 	_, _ = rand.NewChaCha8(seed).Read(noise)
 	if strings.HasSuffix(path, ".png") {
-		return bytes.Join([][]byte{[]byte("\x89PNG\r\n\x1a\n"), noise, []byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82")}, nil)
+		chunk := append([]byte("noIs"), noise...) // with its length before it and its CRC behind
+		return bytes.Join([][]byte{[]byte("\x89PNG\r\n\x1a\n"), binary.BigEndian.AppendUint32(nil, uint32(len(noise))),
+			binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk)), []byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82")}, nil)
 	}
 	return bytes.Join([][]byte{{0xff, 0xd8, 0xff, 0xe0}, noise, {0xff, 0xd9}}, nil)
 }

@@ -44,7 +44,7 @@ func TestManyQueued(t *testing.T) {
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
 	origin.setGate(func(string) { <-hold })
-	s := startServe(t, nil, "--to", t.TempDir(), "--concurrency", "1", "--idle-timeout", "10m")
+	s := startServe(t, nil, "--to", t.TempDir(), "--concurrency", "1", "--idle-timeout", "10m", "--attempt-timeout", "1h")
 	const each = 100
 	for i := 0; i < *queuedSnapshots; i += each {
 		file := fmt.Sprintf("f%d", i)

@@ -16,7 +16,7 @@ import (
 // nothing. It is called by many goroutines at once.
 type Work func(context.Context, mirror.Snapshot) (mirror.Result, error)
 
-// Run works off the queue, n snapshots at once, until stop is done and what was begun is finished, or ctx ends, which interrupts
+// Run works off the queue, n snapshots at once and [mirror.Spare] more that wait for their host, until stop is done and what was begun is finished, or ctx ends, which interrupts
 // what was begun: it stays queued.
 func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 	var group errgroup.Group
@@ -28,12 +28,19 @@ func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 			return nil
 		})
 	}
-	for range n {
+	places := mirror.NewPlaces(n)
+	for range n + mirror.Spare {
 		group.Go(func() error {
-			for q.gate.Wait(stop) == nil {
-				q.next(stop, q.workers, func(m jetstream.Msg) { q.deliver(ctx, m, work) })
+			for {
+				place, err := places.Take(stop)
+				if err != nil {
+					return nil
+				}
+				if q.gate.Wait(stop) == nil {
+					q.next(stop, q.workers, func(m jetstream.Msg) { q.deliver(place.With(ctx), m, work) })
+				}
+				place.Leave()
 			}
-			return nil
 		})
 	}
 	_ = group.Wait()

@@ -45,8 +45,12 @@ func (q *Queue) settle(ctx context.Context, m jetstream.Msg, r mirror.Result) {
 		q.bury(ctx, m, l)
 		return
 	}
-	delay := max(backoff(l.Attempts, q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
-	if l.Attempts == 1 { // later ones would drown the log
+	failures := l.Attempts
+	if r.Held {
+		failures = deliveries(m)
+	}
+	delay := max(backoff(failures, q.options.RetryMin, q.options.RetryMax), r.RetryAfter)
+	if l.Attempts == 1 && !r.Held { // later ones would drown the log
 		q.log.Info("snapshot failed and will be tried again", append(about(l), "delay", delay.Round(time.Millisecond))...)
 	}
 	if err := q.putLetter(ctx, kindWaiting, l); err != nil {
@@ -102,7 +106,9 @@ func (q *Queue) note(ctx context.Context, m jetstream.Msg, r mirror.Result) (let
 		}
 	}
 	l.Last, l.Reason, l.Error = now, r.Reason, r.Err.Error()
-	l.Attempts++
+	if !r.Held { // nothing was tried
+		l.Attempts++
+	}
 	return l, nil
 }
 
