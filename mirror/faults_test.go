@@ -73,8 +73,8 @@ func TestOriginFaults(t *testing.T) {
 		{"chunk with endless extensions", raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=" + strings.Repeat("x", 1<<20)), nil, mirror.Incomplete, 3, nil},
 		{"chunks of a byte with large extensions", raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1;x="+strings.Repeat("x", 2000)+"\r\nx\r\n", 1000)), nil, mirror.Incomplete, 3, nil},
 		{"endless trailers", raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" + strings.Repeat("X-A: b\r\n", 100_000)), nil, mirror.Incomplete, 3, nil},
-		{"reset in the body", rst("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + string(jpeg)), nil, mirror.Incomplete, 3, nil},
-		{"reset at first", first(2, rst(""), send(jpeg)), nil, "", 3, nil},
+		{"reset in the body", hangUp("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + string(jpeg)), nil, mirror.Incomplete, 3, nil},
+		{"reset at first", first(2, hangUp(""), send(jpeg)), nil, "", 3, nil},
 		{"longer than announced", raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + string(jpeg)), nil, mirror.Incomplete, 3, nil},
 		{"no length, no checksum", raw("HTTP/1.0 200 OK\r\n\r\n" + string(jpeg)), nil, mirror.Incomplete, 3, nil},
 		{"empty body", send(nil), nil, mirror.Incomplete, 3, nil},
@@ -145,8 +145,8 @@ func TestOriginFaults(t *testing.T) {
 
 		// No HTTP, or too much of it.
 		{"connection closed", raw(""), nil, mirror.SourceUnreachable, 3, nil},
-		{"reset", rst(""), nil, mirror.SourceUnreachable, 3, nil},
-		{"reset in the headers", rst("HTTP/1.1 200 OK\r\nContent-"), nil, mirror.SourceUnreachable, 3, nil},
+		{"reset", hangUp(""), nil, mirror.SourceUnreachable, 3, nil},
+		{"reset in the headers", hangUp("HTTP/1.1 200 OK\r\nContent-"), nil, mirror.SourceUnreachable, 3, nil},
 		{"SSH", raw("SSH-2.0-OpenSSH_9.6\r\n"), nil, mirror.SourceUnreachable, 3, nil},
 		{"HTTP/0.9", raw(string(jpeg)), nil, mirror.SourceUnreachable, 3, nil},
 		{"HTTP/2 unasked", raw("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), nil, mirror.SourceUnreachable, 3, nil},

@@ -173,8 +173,8 @@ func chunked(body []byte) http.HandlerFunc {
 	}
 }
 
-// rst sends something, or nothing, and then a RST in place of the end.
-func rst(answer string) http.HandlerFunc {
+// hangUp sends something, or nothing, and then a RST in place of the end.
+func hangUp(answer string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {

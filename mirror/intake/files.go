@@ -51,7 +51,8 @@ type Files struct {
 	Announced func(vod.Failure)
 	Stats     Stats
 
-	size int64 // bytes, 0 when it is not known
+	size int64       // bytes, 0 when it is not known
+	read atomic.Bool // all of it
 }
 
 // Measure finds out how much there is to read, and gives an error when something named is not there or can't be read.
@@ -94,7 +95,7 @@ func (f *Files) Measure() error {
 func (f *Files) Total() (n int64, exact bool) {
 	read, found := f.Stats.Bytes.Load(), f.Stats.Snapshots.Load()
 	switch {
-	case f.size > 0 && read >= f.size:
+	case f.read.Load():
 		return found, true
 	case f.size > 0 && read > 0 && found > 0:
 		return max(found, int64(float64(found)*float64(f.size)/float64(read))), false
@@ -105,6 +106,12 @@ func (f *Files) Total() (n int64, exact bool) {
 // Read sends every announced snapshot to out until the input or ctx ends. It closes nothing. What is malformed or can't be read
 // is reported and passed over; an error is the context's, or says that a directory can't be listed.
 func (f *Files) Read(ctx context.Context, out chan<- mirror.Snapshot) error {
+	err := f.readAll(ctx, out)
+	f.read.Store(err == nil)
+	return err
+}
+
+func (f *Files) readAll(ctx context.Context, out chan<- mirror.Snapshot) error {
 	for _, name := range f.Names {
 		if name == Stdin {
 			if err := f.readStream(ctx, "standard input", f.Stdin, out); err != nil {
