@@ -9,6 +9,7 @@ import (
 
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
 type checkCommand struct {
@@ -29,6 +30,13 @@ type finding struct {
 // Run looks at everything, whatever fails, and ends with an error code if something does.
 func (c *checkCommand) Run(a *app) error {
 	failed := false
+	if !c.JSON {
+		probe := "one small object, " + store.ProbeKey
+		if c.To.Bucket == "" {
+			probe = "one small file, .snapshot-mirror/probe"
+		}
+		fmt.Fprintf(a.stdout, "Looking at %s, which gets %s, overwritten each time.\n", c.To, probe)
+	}
 	tell := func(f finding) {
 		failed = failed || !f.OK
 		f.Value, f.Hint = oneLine(f.Value), oneLine(f.Hint)
@@ -64,15 +72,22 @@ func (c *checkCommand) print(a *app, f finding) {
 	}
 }
 
+// checkDestination tries out what the destination can do. It writes one object, the store's probe.
 func (c *checkCommand) checkDestination(a *app, tell func(finding)) {
-	what := "destination " + c.To.String()
-	_, end, err := a.openDestination(c.Destination, 1, false)
+	const what = "destination"
+	dest, end, err := a.destinationFor(c.Destination, 1, false)
 	if err != nil {
 		tell(finding{What: what, Value: err.Error(), Hint: hintFrom(err, hintOf(err))})
 		return
 	}
-	_ = end()
-	tell(finding{What: what, OK: true, Value: "can be used"})
+	defer func() { _ = end() }()
+	findings, err := dest.Probe(a.ctx)
+	for _, f := range findings {
+		tell(finding{What: what + " " + f.Name, OK: f.OK, Value: f.Value, Hint: f.Hint})
+	}
+	if n := len(findings); err != nil && (n == 0 || findings[n-1].OK) {
+		tell(finding{What: what, Value: err.Error(), Hint: hintOf(err)})
+	}
 }
 
 func (c *checkCommand) usesVOD(a *app) bool {

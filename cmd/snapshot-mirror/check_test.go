@@ -45,13 +45,47 @@ func TestCheckVOD(t *testing.T) {
 			api.Push(`{"EventType":"X"}`) // a pull would be seen
 			env := append(append(vodSettings(api), "SNAPSHOT_MIRROR_PULL=true"), test.env...)
 			got := runCommand(t, command(t, env, "check", "--to", t.TempDir()))
-			for _, want := range append(test.want, "ok    destination ") {
+			for _, want := range append(test.want, "ok    destination put: allowed, synced to the disk") {
 				if !strings.Contains(got.stdout, want) {
 					t.Errorf("no %q", want)
 				}
 			}
 			if got.code != test.code || got.stderr != "" || strings.Contains(got.stdout, "vodsecretkey") || api.Calls("PullEvents") > 0 {
 				t.Errorf("exit code %d, want %d; %d pulls", got.code, test.code, api.Calls("PullEvents"))
+			}
+			if t.Failed() {
+				t.Logf("stdout:\n%sstderr:\n%s", got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+// check tries out a bucket, or says at which point it can't be used.
+func TestCheckBucket(t *testing.T) {
+	server := storetest.StartS3(t)
+	for _, test := range []struct {
+		name string
+		env  []string
+		to   string
+		code int
+		want []string
+	}{
+		{"a bucket", nil, "s3://" + server.Bucket + "/below", 0, []string{
+			"Looking at s3://pictures/below, which gets one small object, .snapshot-mirror-probe, overwritten each time.\n",
+			"ok    destination list: allowed", "ok    destination put: allowed", "ok    destination metadata: kept", "ok    destination conditional put: honoured"}},
+		{"no such bucket", nil, "s3://nothing", 1, []string{"FAIL  destination list: NoSuchBucket", "hint: create the bucket"}},
+		{"wrong secret", []string{"AWS_SECRET_ACCESS_KEY=wrong"}, "s3://" + server.Bucket, 1, []string{"FAIL  destination list: SignatureDoesNotMatch", "hint: check AWS_ACCESS_KEY_ID"}},
+		{"half of the credentials", []string{"AWS_SECRET_ACCESS_KEY="}, "s3://" + server.Bucket, 1, []string{"FAIL  destination: only one of"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := runCommand(t, command(t, append(server.Env(server.Endpoint), test.env...), "check", "--to", test.to))
+			for _, want := range append(test.want, "ok    vod: not looked at") {
+				if !strings.Contains(got.stdout, want) {
+					t.Errorf("no %q", want)
+				}
+			}
+			if got.code != test.code || got.stderr != "" {
+				t.Errorf("exit code %d, want %d", got.code, test.code)
 			}
 			if t.Failed() {
 				t.Logf("stdout:\n%sstderr:\n%s", got.stdout, got.stderr)

@@ -9,10 +9,11 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
-// destination is a store that can say whether it works at all.
+// destination is a store that can say whether it works at all, and what it can do.
 type destination interface {
 	mirror.Store
 	Check(context.Context) error
+	Probe(context.Context) ([]store.Finding, error)
 }
 
 // openDestination opens what --to names and sees that it works. The caller calls close.
