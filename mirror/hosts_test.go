@@ -121,7 +121,7 @@ func TestStalledHost(t *testing.T) {
 		took := batchUntil(t, newSinkWorker(t, o), mix(snapshotsOf("bad", stalled, n), good), "good", n)
 		ratio := float64(took) / float64(alone)
 		t.Logf("%s: %s, alone %s: ratio %.2f", order, took.Round(time.Millisecond), alone.Round(time.Millisecond), ratio)
-		if ratio > 2 { // 1.3 on a quiet machine; 32 workers in the stalled host's hands make it 20
+		if ratio > 5 { // 1.15 on a quiet machine; with all workers in the stalled host's hands, 15 and more
 			t.Errorf("%s: the healthy host takes %.1f times as long as alone", order, ratio)
 		}
 		if most := stalling.most.Load(); most == 0 || most > concurrency/8 {
