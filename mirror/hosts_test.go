@@ -182,7 +182,7 @@ func TestStalledBodiesLeaveMemory(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	healthy := storetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, jpegText) }))
-	w := newSinkWorker(t, Options{Concurrency: 64, MaxImageSize: 1000, BytesInFlight: 2500, IdleTimeout: time.Minute})
+	w := newSinkWorker(t, Options{Concurrency: 64, MaxImageSize: 1000, BytesInFlight: 2000, IdleTimeout: time.Minute})
 	batchUntil(t, w, append(snapshotsOf("bad", stalled, 20), snapshotsOf("good", healthy, 20)...), "good", 20)
 	if stalling.most.Load() < 3 {
 		t.Error("the stalled host was not asked for more than the memory holds")
