@@ -55,10 +55,8 @@ func (f *fetch) get(rawURL string) error {
 			return err
 		}
 		h, err := f.hosts.enter(f.ctx, hostOf(target))
-		if held, ok := asFailure(err); ok && f.attempts > 0 {
-			own := *f.failure // tells more
-			own.RetryAfter = max(own.RetryAfter, held.RetryAfter)
-			return &own
+		if _, held := asFailure(err); held && f.attempts > 0 {
+			return f.failure // its own tells more
 		}
 		if err != nil {
 			return err
