@@ -5,8 +5,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -30,7 +31,7 @@ import (
 const benchConcurrency = 16
 
 // BenchmarkMirror measures the worker beside a ceiling: net/http GET plus a raw signed PUT, with nothing looked up, proven or
-// recorded. The origin and a minimal S3 sink, which takes the body and hashes nothing, run in a process of their own, so that
+// recorded. The origin and a minimal S3 sink, which verifies CRC32C and keeps names alone, run in a process of their own, so that
 // cpu-ms/op is the client's CPU time alone. Read the ratio of worker to ceiling; the machine's noise hits both.
 func BenchmarkMirror(b *testing.B) {
 	peer := startPeer(b)
@@ -39,7 +40,7 @@ func BenchmarkMirror(b *testing.B) {
 		b.Run(fmt.Sprintf("%dKiB/ceiling", size>>10), func(b *testing.B) {
 			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchConcurrency, DisableCompression: true}}
 			measure(b, size, func(ctx context.Context, buffer []byte, n int64) error {
-				return copyRaw(ctx, client, source, fmt.Sprintf("%s/sink/%d/0", peer, n), buffer)
+				return copyRaw(ctx, client, source, fmt.Sprintf("%s/ceiling/%d/%d", peer, size, n), buffer)
 			})
 		})
 		b.Run(fmt.Sprintf("%dKiB/worker", size>>10), func(b *testing.B) {
@@ -55,7 +56,7 @@ func BenchmarkMirror(b *testing.B) {
 				b.Fatal(err)
 			}
 			measure(b, size, func(ctx context.Context, _ []byte, n int64) error {
-				r, err := worker.Mirror(ctx, mirror.Snapshot{FileID: strconv.FormatInt(n, 10), Definition: 10, TaskID: "t", URL: source})
+				r, err := worker.Mirror(ctx, mirror.Snapshot{FileID: fmt.Sprintf("%d-%d", size, n), Definition: 10, TaskID: "t", URL: source})
 				if err == nil && r.Outcome != mirror.Mirrored {
 					err = r.Err
 				}
@@ -165,6 +166,7 @@ func startPeer(b *testing.B) string {
 // TestBenchPeer is the other side of the benchmarks: an origin and a sink. Without its variable it checks itself shortly.
 func TestBenchPeer(t *testing.T) {
 	var puts atomic.Int64
+	var stored sync.Map // by path
 	pictures := map[string][]byte{}
 	for _, size := range []int{20 << 10, 150 << 10, 1500 << 10} {
 		picture := make([]byte, size)
@@ -182,10 +184,19 @@ func TestBenchPeer(t *testing.T) {
 		case http.MethodHead:
 			w.WriteHeader(http.StatusNotFound)
 		case http.MethodPut:
-			_, _ = io.Copy(io.Discard, r.Body)
-			puts.Add(1)
-			sum, _ := base64.StdEncoding.DecodeString(r.Header.Get("Content-Md5"))
-			w.Header().Set("ETag", `"`+hex.EncodeToString(sum)+`"`)
+			sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+			_, _ = io.Copy(sum, r.Body)
+			sent, _ := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Checksum-Crc32c"))
+			_, there := stored.LoadOrStore(r.URL.Path, true)
+			switch {
+			case len(sent) > 0 && !bytes.Equal(sent, sum.Sum(nil)):
+				w.WriteHeader(http.StatusBadRequest)
+			case there && r.Header.Get("If-None-Match") == "*":
+				w.WriteHeader(http.StatusPreconditionFailed)
+			default:
+				puts.Add(1)
+				w.Header().Set("ETag", `"0123-1"`)
+			}
 		}
 	}))
 	if os.Getenv(peerVariable) != "" {

@@ -44,7 +44,7 @@ func TestPromises(t *testing.T) {
 			if f, _ := asFailure(err); (err != nil) != (test.want != "") || (f != nil && f.Reason != test.want) {
 				t.Fatalf("%v, want %q", err, test.want)
 			}
-			if err == nil && (pic.md5 != md5.Sum([]byte(test.body)) || string(pic.body) != test.body || pic.contentType != "image/jpeg") {
+			if err == nil && (!rightMD5(pic, test.claims) || string(pic.body) != test.body || pic.contentType != "image/jpeg") {
 				t.Errorf("picture %+v", pic)
 			}
 		})
@@ -79,4 +79,9 @@ func TestClaims(t *testing.T) {
 			t.Errorf("%s: %+v, want framed", name, c)
 		}
 	}
+}
+
+// rightMD5 says whether the picture has its MD5, which it need not have where none was promised.
+func rightMD5(p picture, c claims) bool {
+	return p.md5 == md5.Sum(p.body) || c.md5 == "" && p.md5 == [md5.Size]byte{}
 }

@@ -28,6 +28,7 @@ type sink struct{}
 
 func (sink) Head(context.Context, string) (store.Info, error) { return store.Info{}, store.ErrNotFound }
 func (sink) Put(context.Context, store.Object) error          { return nil }
+func (sink) Excludes() bool                                   { return false }
 
 func newSinkWorker(t *testing.T, o Options) *Worker {
 	t.Helper()

@@ -40,18 +40,26 @@ func claimsOf(resp *http.Response) claims {
 	return c
 }
 
-// prover takes the body as it arrives, so that each byte is hashed once, while it is warm in the cache.
+// prover takes the body as it arrives, so that each byte is hashed while it is warm in the cache, and by nothing that was not promised.
 type prover struct {
 	claims claims
-	md5    hash.Hash
+	md5    hash.Hash // nil when none was promised
 	crc64  uint64
 }
 
-func newProver(c claims) *prover { return &prover{claims: c, md5: md5.New()} }
+func newProver(c claims) *prover {
+	p := &prover{claims: c}
+	if c.md5 != "" {
+		p.md5 = md5.New()
+	}
+	return p
+}
 
 // write takes the next piece of the body.
 func (p *prover) write(b []byte) {
-	p.md5.Write(b)
+	if p.md5 != nil {
+		p.md5.Write(b)
+	}
 	if p.claims.crc64 != "" {
 		p.crc64 = crc64.Update(p.crc64, crc64Table, b)
 	}
@@ -60,7 +68,7 @@ func (p *prover) write(b []byte) {
 // picture is a body that has been proven whole.
 type picture struct {
 	body        []byte
-	md5         [md5.Size]byte
+	md5         [md5.Size]byte // zero when it was not computed
 	contentType string
 	etag        string
 }
@@ -68,7 +76,9 @@ type picture struct {
 // prove holds the whole body against everything that was promised. The error is a Failure.
 func (p *prover) prove(body []byte) (picture, error) {
 	pic := picture{body: body, etag: p.claims.etag}
-	p.md5.Sum(pic.md5[:0])
+	if p.md5 != nil {
+		p.md5.Sum(pic.md5[:0])
+	}
 	c := p.claims
 	switch {
 	case len(body) == 0:
@@ -79,7 +89,7 @@ func (p *prover) prove(body []byte) (picture, error) {
 		return picture{}, failf(Incomplete, "the origin's CRC64 is not a number")
 	case c.crc64 != "" && c.crc64 != strconv.FormatUint(p.crc64, 10):
 		return picture{}, failf(Incomplete, "the body's CRC64 is %d, the origin says %q", p.crc64, clip(c.crc64, 24))
-	case c.md5 != "" && c.md5 != hex.EncodeToString(pic.md5[:]):
+	case p.md5 != nil && c.md5 != hex.EncodeToString(pic.md5[:]):
 		return picture{}, failf(Incomplete, "the body's MD5 is %x, the origin's ETag says %s", pic.md5, c.md5)
 	case c.length < 0 && !c.framed && c.crc64 == "" && c.md5 == "":
 		return picture{}, failf(Incomplete, "the answer says neither its length nor a checksum, so its end can't be told from a broken connection")

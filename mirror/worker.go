@@ -22,8 +22,10 @@ type Store interface {
 	// Head tells what is recorded about an object, or an error that wraps store.ErrNotFound.
 	Head(ctx context.Context, key string) (store.Info, error)
 	// Put stores the object whole or not at all, in place of one that was there. When it returns nil, the object is durable
-	// as the store understands it, and the store has verified its MD5.
+	// as the store understands it, and the store has verified a checksum of it.
 	Put(ctx context.Context, o store.Object) error
+	// Excludes says whether a put with IfAbsent is sure to find out about an object that is there, whoever puts it and when.
+	Excludes() bool
 }
 
 // Options are what a Worker needs to know. The zero value of a number means its default.
@@ -80,6 +82,7 @@ type Worker struct {
 	store   Store
 	fetcher fetcher
 	keys    keyLock
+	absence absence
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -179,9 +182,12 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 	}
 	defer unlock()
 
-	there, absent, err := w.look(ctx, key, s)
-	if err != nil {
-		return err
+	there, absent := false, true
+	if w.options.DryRun || !w.absence.presumed(w.store) {
+		if there, absent, err = w.look(ctx, key, s); err != nil {
+			return err
+		}
+		w.absence.seen(absent)
 	}
 	if there {
 		r.Outcome = Skipped
@@ -206,7 +212,8 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 		Key: key, Body: f.picture.body, MD5: f.picture.md5, ContentType: f.picture.contentType, Metadata: metadata(s, f.picture.etag), IfAbsent: absent,
 	}
 	err = w.store.Put(ctx, object)
-	if errors.Is(err, store.ErrExists) { // another process has been faster: what is it?
+	if errors.Is(err, store.ErrExists) { // presumed wrongly, or another process has been faster: what is it?
+		w.absence.seen(false)
 		if there, _, err = w.look(ctx, key, s); err == nil && !there {
 			object.IfAbsent = false
 			err = w.store.Put(ctx, object)

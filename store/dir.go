@@ -149,6 +149,9 @@ func (d *Dir) Head(ctx context.Context, key string) (Info, error) {
 	return info, nil
 }
 
+// Excludes says no: another process may put between the look and the rename.
+func (d *Dir) Excludes() bool { return false }
+
 // Put implements the store's contract; durable means synced to the disk.
 func (d *Dir) Put(ctx context.Context, o Object) error {
 	const op = "putting"
@@ -168,7 +171,7 @@ func (d *Dir) Put(ctx context.Context, o Object) error {
 }
 
 func (d *Dir) put(o Object) (err error) {
-	record, err := json.Marshal(dirRecord{int64(len(o.Body)), fmt.Sprintf("%x", o.MD5), o.ContentType, o.Metadata})
+	record, err := json.Marshal(dirRecord{int64(len(o.Body)), fmt.Sprintf("%x", o.digest()), o.ContentType, o.Metadata})
 	if err != nil {
 		return err
 	}

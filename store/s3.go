@@ -27,6 +27,10 @@ type S3 struct {
 	clientWith func(http.RoundTripper) (minio.Core, error)
 	// unconditional is set when the service turns out not to know conditional puts.
 	unconditional atomic.Bool
+	// What the service has shown so far: see learn.
+	excludes atomic.Bool
+	sums     atomic.Int32
+	puts     atomic.Int64
 }
 
 // S3Options say which bucket and how to reach it.
@@ -229,7 +233,7 @@ func (s *S3) explain(ctx context.Context, err error) error {
 	return e
 }
 
-// Put implements the store's contract. The server verifies the MD5; [answers] verifies what it says.
+// Put implements the store's contract. The server verifies a checksum; [answers] verifies what it says.
 func (s *S3) Put(ctx context.Context, o Object) error {
 	const op = "putting"
 	if err := refuseObject(op, o); err != nil {
@@ -242,12 +246,21 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 	defer cancel()
 	for try := 1; ; try++ {
 		conditional := o.IfAbsent && !s.unconditional.Load()
-		err := s.put(limited, o, conditional)
+		summed := sums(s.sums.Load())
+		err := s.put(limited, o, conditional, summed)
 		if err == nil {
+			if summed == sumsTried {
+				s.sums.CompareAndSwap(int32(sumsTried), int32(sumsCRC32C))
+			}
+			if s.puts.Add(1) == learnAfter {
+				s.learn(limited, o)
+			}
 			return nil
 		}
 		r := minio.ToErrorResponse(err)
 		switch {
+		case summed == sumsTried && r.StatusCode == http.StatusBadRequest: // a right one is refused, too
+			s.sums.CompareAndSwap(int32(sumsTried), int32(sumsMD5))
 		case conditional && r.StatusCode == http.StatusPreconditionFailed:
 			return fmt.Errorf("%s %q: %w", op, o.Key, ErrExists)
 		case conditional && r.StatusCode == http.StatusNotImplemented:
@@ -259,8 +272,11 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 	}
 }
 
-func (s *S3) put(ctx context.Context, o Object, conditional bool) error {
+func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) error {
 	options := s3PutOptions(o)
+	if summed != sumsMD5 {
+		withCRC32C(&options, crc32c(o.Body))
+	}
 	if conditional {
 		options.SetMatchETagExcept("*")
 	}
@@ -268,10 +284,15 @@ func (s *S3) put(ctx context.Context, o Object, conditional bool) error {
 	return err
 }
 
-// putWith sends one object, again where that may help. Core takes the MD5 that we have; the ordinary client would compute it again.
+// putWith sends one object, again where that may help, and its MD5 unless the options have another checksum. Core takes the MD5 that
+// we have; the ordinary client would compute it again.
 func (s *S3) putWith(ctx context.Context, c minio.Core, o Object, options minio.PutObjectOptions) (minio.UploadInfo, error) {
-	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)),
-		base64.StdEncoding.EncodeToString(o.MD5[:]), "", options)
+	contentMD5 := ""
+	if options.UserMetadata[headerCRC32C] == "" {
+		digest := o.digest()
+		contentMD5 = base64.StdEncoding.EncodeToString(digest[:])
+	}
+	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)), contentMD5, "", options)
 }
 
 func s3PutOptions(o Object) minio.PutObjectOptions {

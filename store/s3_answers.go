@@ -57,11 +57,15 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// confirm compares the ETag of an object that was stored, where it is the object's MD5.
+// confirm compares what the answer says of an object that was stored with what was sent: the CRC32C, or the ETag where it is the
+// object's MD5.
 func confirm(req *http.Request, resp *http.Response, etag string) error {
+	if sent, got := req.Header.Get(headerCRC32C), resp.Header.Get(headerCRC32C); sent != "" && got != "" && got != sent {
+		return fmt.Errorf("the bucket confirms an object with CRC32C %s where %s was sent", printable(got, 20), sent)
+	}
 	got, err := hex.DecodeString(etag)
 	want, _ := base64.StdEncoding.DecodeString(req.Header.Get("Content-Md5"))
-	if err != nil || len(got) != len(want) || string(got) == string(want) || keyEncrypted(resp.Header) {
+	if err != nil || len(want) == 0 || len(got) != len(want) || string(got) == string(want) || keyEncrypted(resp.Header) {
 		return nil
 	}
 	return fmt.Errorf("the bucket confirms an object with MD5 %x where %x was sent", got, want)

@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"maps"
 	"net/http"
 	"strings"
@@ -170,17 +167,13 @@ func (p *s3Probe) contentMD5(ctx context.Context) error {
 
 func (p *s3Probe) crc32c(ctx context.Context) error {
 	with := func(sum string) func(*minio.PutObjectOptions) {
-		return func(o *minio.PutObjectOptions) {
-			o.UserMetadata = maps.Clone(o.UserMetadata)
-			o.UserMetadata["x-amz-checksum-crc32c"] = sum
-		}
+		return func(o *minio.PutObjectOptions) { withCRC32C(o, sum) }
 	}
-	right := binary.BigEndian.AppendUint32(nil, crc32.Checksum(p.object.Body, crc32.MakeTable(crc32.Castagnoli)))
-	if _, err := p.send(ctx, p.client, p.object, with(base64.StdEncoding.EncodeToString(right))); err != nil && ctx.Err() == nil {
+	if _, err := p.send(ctx, p.client, p.object, with(crc32c(p.object.Body))); err != nil && ctx.Err() == nil {
 		p.found("crc32c", true, unknown, "") // it refuses a right one
 		return nil
 	}
-	_, err := p.send(ctx, p.client, p.object, with("AAAAAA=="))
+	_, err := p.send(ctx, p.client, p.object, with(wrongCRC32C))
 	return p.refusal(ctx, "crc32c", err, map[int]string{http.StatusBadRequest: honoured}, "")
 }
 

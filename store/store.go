@@ -14,7 +14,8 @@ type Object struct {
 	// Body is all of it, in memory, so that a put can be repeated and has an exact size. The store does not change it and
 	// does not keep it after Put has returned.
 	Body []byte
-	// MD5 is the digest of Body, which the caller has computed anyway; the store has the other side verify it.
+	// MD5 is the digest of Body where the caller has computed it anyway, else zero. The store has the other side verify this one or
+	// another checksum.
 	MD5 [16]byte
 	// ContentType is the media type, e.g. "image/jpeg".
 	ContentType string
