@@ -38,6 +38,8 @@ const (
 	troubleStreak = 8
 	hostPauseMin  = time.Second
 	hostPauseMax  = time.Minute
+	// hostAskedMax bounds what a Retry-After does to the whole host: the one answer may be broken.
+	hostAskedMax = 10 * time.Minute
 )
 
 // patience is how long a host in trouble is waited for, from its first failure on.
@@ -151,7 +153,7 @@ func (h *host) trouble(f *Failure) (resting bool) {
 			h.of.log.Warn("a host is in trouble and is left alone for a while", "host", clip(h.name, 80), "reason", f.Reason, "err", f)
 		}
 		h.pause = min(max(2*h.pause, hostPauseMin), hostPauseMax)
-		h.until = now.Add(max(h.pause*3/4+rand.N(h.pause/4), f.RetryAfter))
+		h.until = now.Add(max(h.pause*3/4+rand.N(h.pause/4), min(f.RetryAfter, hostAskedMax)))
 		h.serve(now)
 	}
 	return h.pause > 0

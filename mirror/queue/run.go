@@ -16,8 +16,8 @@ import (
 // nothing. It is called by many goroutines at once.
 type Work func(context.Context, mirror.Snapshot) (mirror.Result, error)
 
-// Run works off the queue, n snapshots at once and [mirror.Spare] more that wait for their host, until stop is done and what was begun is finished, or ctx ends, which interrupts
-// what was begun: it stays queued.
+// Run works off the queue, n snapshots at once and up to [mirror.Spare] more that wait for their host, until stop is done and what
+// was begun is finished, or ctx ends, which interrupts what was begun: it stays queued.
 func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 	var group errgroup.Group
 	for range splitting {
