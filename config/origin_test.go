@@ -107,3 +107,22 @@ func TestOriginSettings(t *testing.T) {
 		wantSays(t, fmt.Sprint(test.args), err, test.err)
 	}
 }
+
+// A proxy's URL may hold a password, which is not printed, in an error neither.
+func TestProxyURL(t *testing.T) {
+	for _, good := range []string{"http://proxy:3128", "https://user:hush@proxy", "socks5://127.0.0.1:1080"} {
+		var p config.ProxyURL
+		if err := p.UnmarshalText([]byte(good)); err != nil || p.Reveal().String() != good {
+			t.Errorf("%s: %v, %v", good, p.Reveal(), err)
+		}
+		if text := fmt.Sprintf("%v %+v %#v %s", p, p, p, &p); strings.Contains(text, "hush") || strings.Contains(text, "proxy:") {
+			t.Errorf("%s is printed as %s", good, text)
+		}
+	}
+	for _, bad := range []string{"", "proxy:3128", "http://", "ftp://hush@proxy", "http://user:hush@proxy/path", "http://user:hush@proxy:x", "http://user:hush@proxy?q"} {
+		var p config.ProxyURL
+		if err := p.UnmarshalText([]byte(bad)); err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
