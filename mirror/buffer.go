@@ -73,9 +73,9 @@ func (l *loan) shrink(n int64) {
 	}
 }
 
-// giveBack ends the loan. The memory is used again only if nobody can be reading it any more.
-func (l *loan) giveBack(reuse bool) {
-	if reuse && cap(l.mem) <= maxPooled {
+// giveBack ends the loan. Nobody may be reading the memory any more: it is lent again.
+func (l *loan) giveBack() {
+	if cap(l.mem) <= maxPooled {
 		mem := l.mem[:0]
 		l.from.pool.Put(&mem)
 	}

@@ -29,7 +29,7 @@ func TestLoanMemory(t *testing.T) {
 		if len(l.mem) != 0 || cap(l.mem) != test.want {
 			t.Errorf("lending %d: %d of %d bytes, want 0 of %d", test.lent, len(l.mem), cap(l.mem), test.want)
 		}
-		l.giveBack(false)
+		l.giveBack()
 	}
 
 	l := mustLend(t, b, 8<<20)
@@ -40,7 +40,7 @@ func TestLoanMemory(t *testing.T) {
 			t.Errorf("grown to %d: %d bytes of %d, want the same bytes of about %d", test.to, len(l.mem), cap(l.mem), test.want)
 		}
 	}
-	l.giveBack(true)
+	l.giveBack()
 	if next := mustLend(t, b, 1); len(next.mem) != 0 || cap(next.mem) > maxPooled {
 		t.Errorf("the next loan has %d bytes of %d, want none of at most %d", len(next.mem), cap(next.mem), maxPooled)
 	}
@@ -66,7 +66,7 @@ func TestBudget(t *testing.T) {
 	wantFree("shrunk to more", 4)
 	l.shrink(2)
 	wantFree("shrunk to 2", 8)
-	l.giveBack(true)
+	l.giveBack()
 	wantFree("given back", 10)
 
 	all := mustLend(t, b, 10)
@@ -75,6 +75,6 @@ func TestBudget(t *testing.T) {
 	if _, err := b.lend(ctx, 1, semaphore.NewWeighted(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("nothing free, and the context ended: %v, want context.Canceled", err)
 	}
-	all.giveBack(false)
+	all.giveBack()
 	wantFree("after an interrupted wait", 10)
 }

@@ -120,10 +120,10 @@ func (f *fetch) ask(target string) error {
 	return classifyFetch(err)
 }
 
-// release gives the memory back. reuse says that nobody can be reading the picture any more.
-func (f *fetch) release(reuse bool) {
+// release gives the memory back, which nobody may be reading any more.
+func (f *fetch) release() {
 	if f.loan != nil {
-		f.loan.giveBack(reuse)
+		f.loan.giveBack()
 		f.loan = nil
 	}
 }
@@ -144,7 +144,7 @@ func (f *fetch) receive(resp *http.Response) error {
 	if need < 0 {
 		need = limit // given back as soon as the size is known
 	}
-	f.release(true) // of an attempt before
+	f.release() // of an attempt before
 	loan, err := f.buffers.lend(f.ctx, max(need, 1), f.host.bytes)
 	if err != nil {
 		return err

@@ -204,7 +204,7 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 	since(w.metrics.fetch, begin)
 	r.Attempts = f.attempts
 	if err != nil {
-		f.release(true)
+		f.release()
 		return err
 	}
 	begin = time.Now()
@@ -220,7 +220,7 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 		}
 	}
 	since(w.metrics.put, begin)
-	f.release(err == nil) // after an error, a connection that was given up may still be sending
+	f.release() // the store reads nothing after Put has returned
 	switch {
 	case err != nil:
 		return err

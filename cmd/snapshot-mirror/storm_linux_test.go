@@ -189,11 +189,11 @@ func TestStorm(t *testing.T) {
 		}
 		return report, peak
 	}
-	few := *stormSnapshots / 10
+	few := *stormSnapshots / 2 // what is read ahead, and waits, is there in both
 	_, small := run("few", -few, 0)
 	report, large := run("all", 0, *stormSnapshots)
 	t.Logf("peak RSS %d MiB with %d snapshots, %d MiB with %d", small>>20, few, large>>20, *stormSnapshots)
-	if large > small+small/2 && large > 96<<20 {
+	if large > small+small/2 {
 		t.Errorf("memory grows: %d bytes with %d, %d with %d", small, few, large, *stormSnapshots)
 	}
 
