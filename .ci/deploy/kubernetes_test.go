@@ -3,6 +3,7 @@ package deploy
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -249,6 +250,10 @@ func checkJob(t *testing.T, job batchv1.JobSpec) {
 		want[3] = batchv1.PodFailurePolicyActionFailIndex
 		if job.BackoffLimitPerIndex == nil {
 			t.Error("FailIndex wants backoffLimitPerIndex")
+		}
+		share := fmt.Sprintf("--shard=$(JOB_COMPLETION_INDEX)/%d", *job.Completions)
+		if !slices.Contains(job.Template.Spec.Containers[0].Args, share) {
+			t.Errorf("no argument %s", share)
 		}
 	}
 	got := map[int32]batchv1.PodFailurePolicyAction{}
