@@ -30,7 +30,7 @@ func TestHelpExamples(t *testing.T) {
 		fmt.Fprintln(&events, origin.event("task", fmt.Sprint("video-", i), 10, fmt.Sprintf("/%d.jpg", i)))
 	}
 	env := append(append(bucket.Env(bucket.Endpoint), vodSettings(api)...), "SNAPSHOT_MIRROR_ALLOW_PRIVATE_SOURCES=true")
-	server := startServe(t, env, "--to", t.TempDir(), "--give-up-after", "1ms")
+	server := startServe(t, env, "--to", t.TempDir(), "--give-up-after", "1ms", "--retry-min", "100ms")
 	if got := server.post(origin.event("task", "5285890780000000001", 10, "/missing/1.jpg", "/missing/2.jpg")); got != 200 {
 		t.Fatalf("status %d", got)
 	}
