@@ -78,6 +78,8 @@ type cli struct {
 	Check    checkCommand    `cmd:"" help:"Look at settings, destination and VOD's API, and say what is wrong with them."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole thing on this machine: an image origin, events, a folder of pictures."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print the script that makes your shell complete commands, flags and values."`
 }
 
 // app is what commands get from main.
@@ -107,6 +109,10 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
+	}
+	if args[0] == completeWord {
+		complete(parser.Model, args[1:], stdout)
+		return exitOK
 	}
 	parsed, err := parse(parser, args, environ)
 	if helped {
