@@ -54,7 +54,7 @@ func newPages(o Options, a access) *pages {
 		return takeCensus(ctx, o.Letters(), mirror.LetterFilter{})
 	}}
 	p.html = template.Must(template.New("").Funcs(template.FuncMap{
-		"show": show, "ago": ago, "many": many[int], "number": number, "asset": p.assetPath, "offset": offset,
+		"show": show, "ago": ago, "many": many[int], "number": number, "asset": p.assetPath, "sentence": sentence, "offset": offset,
 		"add":  func(a, b float64) float64 { return a + b },
 		"less": func(n int) int { return n - 1 },
 		"more": func(n int) int { return n + 1 },
@@ -98,20 +98,20 @@ var pageHeaders = map[string]string{
 
 // view is what templates show.
 type view struct {
-	Title       string
-	Version, To string
-	Started     time.Time
-	MayChange   bool
-	Token       string
-	Level, Line string // the state in one line
-	Queue       standing
-	Dead        census
-	Plots       []plot
-	Latest      []stored
-	Sheet       *sheet
-	Group       *group
-	Done        string // what a form has done
-	Problem     string
+	Title             string
+	Version, To       string
+	Started           time.Time
+	MayChange         bool
+	Token             string
+	Level, Word, Line string // the state in one line
+	Queue             standing
+	Dead              census
+	Plots             []plot
+	Latest            []stored
+	Sheet             *sheet
+	Group             *group
+	Done              string // what a form has done
+	Problem           string
 }
 
 func (p *pages) view(r *http.Request, title string) *view {
@@ -127,7 +127,7 @@ func (p *pages) view(r *http.Request, title string) *view {
 		v.Dead.Err = "no answer"
 	}
 	minutes, latest := p.o.History.look()
-	v.Level, v.Line = v.Queue.line(minutes[len(minutes)-2:])
+	v.Level, v.Word, v.Line = v.Queue.line(minutes[len(minutes)-2:])
 	v.Latest = latest
 	var sum tally
 	for _, m := range minutes {
@@ -168,18 +168,18 @@ func (p *pages) stand(ctx context.Context) (s standing) {
 	return s
 }
 
-// line says in one line how it goes, the most important thing alone, and how grave it is: ok, busy, wait or bad.
-func (s standing) line(last []tally) (level, line string) {
+// line says in one line how it goes, the most important thing alone; before it in a word, and as a level: ok, busy, wait or bad.
+func (s standing) line(last []tally) (level, word, line string) {
 	todo := s.Ready + s.InFlight
 	switch {
 	case s.Err != "":
-		return "bad", "Nothing is known of the queue: " + s.Err + "."
+		return "bad", "Trouble", "Nothing is known of the queue: " + s.Err + "."
 	case s.NotReady != "":
-		return "bad", "No events can be taken now: " + s.NotReady + "."
+		return "bad", "Trouble", "No events can be taken now: " + s.NotReady + "."
 	case !s.StoreWorks && todo+s.Delayed > 0:
-		return "bad", "The destination takes no pictures; " + many(todo+s.Delayed, "snapshot waits", "snapshots wait") + " for it."
+		return "bad", "Trouble", "The destination takes no pictures; " + many(todo+s.Delayed, "snapshot waits", "snapshots wait") + " for it."
 	case !s.StoreWorks:
-		return "bad", "The destination takes no pictures."
+		return "bad", "Trouble", "The destination takes no pictures."
 	case todo > 0 || s.Events > 0:
 		rate := 0
 		for _, m := range last {
@@ -192,13 +192,13 @@ func (s standing) line(last []tally) (level, line string) {
 		if rate > 0 {
 			line += ", at " + comma(rate) + " a minute"
 		}
-		return "busy", line + "."
+		return "busy", "Busy", line + "."
 	case s.Delayed > 0:
-		return "wait", many(s.Delayed, "snapshot failed and waits", "snapshots failed and wait") + " for another try; all others are mirrored."
+		return "wait", "Waiting", many(s.Delayed, "snapshot failed and waits", "snapshots failed and wait") + " for another try; all others are mirrored."
 	case s.Dead > 0:
-		return "wait", "Done, except for " + many(s.Dead, "snapshot that has", "snapshots that have") + " failed for good."
+		return "wait", "Attention", "Done, except for " + many(s.Dead, "snapshot that has", "snapshots that have") + " failed for good."
 	}
-	return "ok", "All done: everything that was announced is mirrored."
+	return "ok", "Fine", "All done: everything that was announced is mirrored."
 }
 
 // OldestAge says how long something has been queued.

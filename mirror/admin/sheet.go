@@ -45,9 +45,9 @@ type tile struct {
 	Size       string
 	Definition string
 	TaskID     string
-	Source     string
 	Stored     time.Time
-	Ours       bool // what can be shown
+	Ours       bool   // what can be shown
+	Note       string // why it is not shown
 }
 
 func (p *pages) file(w http.ResponseWriter, r *http.Request) {
@@ -126,15 +126,17 @@ func (p *pages) tile(ctx context.Context, e store.Entry) tile {
 	t := tile{Key: e.Key, Size: size(e.Size), Stored: e.Modified}
 	info, err := p.o.Pictures.Head(ctx, e.Key)
 	if err != nil {
-		t.Source = "(what is recorded of it can't be read now)"
+		t.Note = "can’t be looked at now"
 		return t
 	}
 	snapshot, ours := mirror.Recorded(info)
 	if !ours {
-		t.Source = "(not put there by snapshot-mirror)"
+		t.Note = "not put there by snapshot-mirror"
 		return t
 	}
-	t.Ours, t.FileID, t.Offset = shownTypes[info.ContentType] && info.Size <= p.o.MaxImageSize, snapshot.FileID, offset(snapshot.TimeOffset)
-	t.Definition, t.TaskID, t.Source = strconv.FormatInt(snapshot.Definition, 10), show(snapshot.TaskID), showURL(snapshot.URL)
+	t.FileID, t.Offset, t.Definition, t.TaskID = snapshot.FileID, offset(snapshot.TimeOffset), strconv.FormatInt(snapshot.Definition, 10), show(snapshot.TaskID)
+	if t.Ours = shownTypes[info.ContentType] && info.Size <= p.o.MaxImageSize; !t.Ours {
+		t.Note = "too large to be shown, or no picture"
+	}
 	return t
 }

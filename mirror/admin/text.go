@@ -95,6 +95,14 @@ func many[N int | int64 | uint64](n N, one, more string) string {
 	return comma(n) + " " + more
 }
 
+// sentence makes one of a reason's meaning.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
 // number writes a count of any kind.
 func number(n any) string {
 	switch n := n.(type) {

@@ -66,7 +66,7 @@ func ridge(hue float64, layer int, x float64) float64 {
 // tint gives a soft colour of the hue (0 to 1), from black over the hue to white.
 func tint(hue, light float64) color.RGBA {
 	channel := func(shift float64) uint8 {
-		c := 0.62 + 0.38*math.Cos(2*math.Pi*(hue+shift))
+		c := 0.66 + 0.27*math.Cos(2*math.Pi*(hue+shift))
 		if light > 0.6 {
 			c += (1 - c) * (light - 0.6) / 0.4
 		}
