@@ -18,11 +18,13 @@ import (
 const (
 	demoBurst = 6
 	demoPause = 3 * time.Second
+	// demoLateness is until when some pictures are missing: from then on, retrying them helps.
+	demoLateness = 2 * time.Minute
 )
 
 // serve keeps the real serve running on an origin whose events never end, until a signal.
 func (c *demoCommand) serve(a *app) error {
-	stream, err := demo.StartStream()
+	stream, err := demo.StartStream(demoLateness)
 	if err != nil {
 		return err
 	}

@@ -21,26 +21,28 @@ func draw(hue float64, at time.Duration, length time.Duration) *image.RGBA {
 	day := 0.35 + 0.65*math.Sin(part*math.Pi)
 	const layers = 5
 	var ridges [layers][width]float64
+	var hills, litHills [layers]color.RGBA
 	for layer := range layers {
+		depth := 1 - float64(layer)/layers
+		hills[layer] = tint(hue+0.03*float64(layer), 0.12+0.5*depth*day)
+		litHills[layer] = mix(hills[layer], tint(hue+0.42, 0.8), 0.5*depth)
 		for x := range width {
 			ridges[layer][x] = ridge(hue, layer, float64(x)+part*30*float64(layer))
 		}
 	}
+	glow := tint(hue+0.42, 0.85)
 	for y := range height {
+		sky := tint(hue, day*(0.42+0.38*float64(y)/height)) // lighter towards the horizon
 		for x := range width {
-			// The sky: lighter towards the horizon, lightest at the sun.
 			far := math.Hypot(float64(x)-sunX, float64(y)-sunY)
-			light := day * (0.42 + 0.38*float64(y)/height)
 			warm := math.Exp(-far/70) * 0.75
-			c := mix(tint(hue, light), tint(hue+0.42, 0.85), warm)
+			c := mix(sky, glow, warm)
 			if far < 15 {
 				c = mix(color.RGBA{255, 250, 228, 255}, c, max(far-13.5, 0)/1.5)
 			}
 			for layer := range layers {
 				if edge := ridges[layer][x] - float64(y); edge < 1 {
-					depth := 1 - float64(layer)/layers
-					hill := mix(tint(hue+0.03*float64(layer), 0.12+0.5*depth*day), tint(hue+0.42, 0.8), warm*0.5*depth)
-					c = mix(hill, c, max(edge, 0))
+					c = mix(mix(hills[layer], litHills[layer], warm), c, edge)
 				}
 			}
 			img.SetRGBA(x, y, c)

@@ -21,6 +21,7 @@ type Stream struct {
 	begun  time.Time
 
 	mu     sync.Mutex
+	mended time.Time // when what comes late is there
 	events int
 	asked  map[string]int
 }
@@ -33,13 +34,13 @@ const (
 	gravely = 5
 )
 
-// StartStream serves pictures on a free port of loopback.
-func StartStream() (*Stream, error) {
+// StartStream serves pictures on a free port of loopback. Those that come late are missing for a while.
+func StartStream(lateness time.Duration) (*Stream, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting the image origin: %w", err)
 	}
-	s := &Stream{URL: "http://" + listener.Addr().String(), begun: time.Now(), asked: map[string]int{}}
+	s := &Stream{URL: "http://" + listener.Addr().String(), begun: time.Now(), mended: time.Now().Add(lateness), asked: map[string]int{}}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -51,6 +52,13 @@ func StartStream() (*Stream, error) {
 
 // Close stops serving.
 func (s *Stream) Close() error { return s.server.Close() }
+
+// Mend says that what comes late is there now.
+func (s *Stream) Mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mended = time.Now()
+}
 
 // Next gives the next event of VOD: a video's pictures, taken anew.
 func (s *Stream) Next() ([]byte, error) {
@@ -90,9 +98,6 @@ func streamTrouble(video, picture int) string {
 	}[[2]int{video, picture}]
 }
 
-// lateness is how long after the start the late pictures are missing.
-const lateness = 2 * time.Minute
-
 // ServeHTTP draws the picture that is asked for, unless it makes trouble.
 func (s *Stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var round, video, picture int
@@ -103,10 +108,10 @@ func (s *Stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.asked[trouble]++
-	odd := s.asked[trouble]%2 == 1
+	odd, missing := s.asked[trouble]%2 == 1, time.Now().Before(s.mended)
 	s.mu.Unlock()
 	switch {
-	case trouble == "late" && time.Since(s.begun) < lateness:
+	case trouble == "late" && missing:
 		http.NotFound(w, r)
 		return
 	case trouble == "denied":
