@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -46,7 +47,7 @@ type standing struct {
 
 func newPages(o Options, a access) *pages {
 	p := &pages{
-		o: o, access: a, token: rand.Text(), assets: readAssets(), started: time.Now(),
+		o: o, access: a, token: rand.Text(), assets: readAssets(), started: time.Now().UTC(),
 		reading: semaphore.NewWeighted(picturesAtOnce), sheets: semaphore.NewWeighted(sheetsAtOnce),
 	}
 	p.now = kept[standing]{fresh: time.Second, get: p.stand}
@@ -54,7 +55,7 @@ func newPages(o Options, a access) *pages {
 		return takeCensus(ctx, o.Letters(), mirror.LetterFilter{})
 	}}
 	p.html = template.Must(template.New("").Funcs(template.FuncMap{
-		"show": show, "ago": ago, "many": many[int], "number": number, "asset": p.assetPath, "sentence": sentence, "offset": offset,
+		"show": show, "ago": ago, "many": many[int], "number": number, "asset": p.assetPath, "sentence": sentence, "words": strings.Fields, "offset": offset,
 		"add":  func(a, b float64) float64 { return a + b },
 		"less": func(n int) int { return n - 1 },
 		"more": func(n int) int { return n + 1 },

@@ -124,7 +124,7 @@ func (s *Stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "try again", http.StatusServiceUnavailable)
 		return
 	}
-	hue := float64(video)/streamVideos + float64(round%7)*0.01
+	hue := 0.83 + 0.68*float64(video)/streamVideos + 0.01*float64(round%7)
 	body, err := encode(draw(hue, time.Duration(picture)*streamInterval, streamPictures*streamInterval), "jpg")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
