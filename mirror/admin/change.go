@@ -45,8 +45,11 @@ type order struct {
 // parseOrder is strict: what is not understood must not become something else. A form's button is called retry or discard; its
 // value is "all" (of the reason), "selected" (the ids that are ticked) or one id.
 func parseOrder(form url.Values) (o order, err error) {
-	reason, fileID := mirror.Reason(form.Get("reason")), form.Get("file")
+	reason := mirror.Reason(form.Get("reason"))
+	fileID, err := url.QueryUnescape(form.Get("file")) // a form can't carry all characters
 	switch {
+	case err != nil:
+		return o, errors.New("that is no FileId")
 	case reason != "" && reason.Info().Reason == "":
 		return o, errors.New("there is no such reason")
 	case reason != "":

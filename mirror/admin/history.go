@@ -19,6 +19,7 @@ type History struct {
 	minute  int64 // of the last count, since 1970
 	minutes [historyMinutes]tally
 	latest  []stored // latest last
+	serial  int64
 }
 
 // tally counts what became of tries.
@@ -33,6 +34,7 @@ type stored struct {
 	Key             string
 	Bytes           int64
 	At              time.Time
+	Serial          int64 // counts all
 }
 
 // Add notes a result.
@@ -56,7 +58,8 @@ func (h *History) Add(r mirror.Result) {
 
 // keep puts a picture in front; one that was replaced is shown once.
 func (h *History) keep(r mirror.Result, now time.Time) {
-	s := stored{r.Snapshot, r.Key, r.Bytes, now}
+	h.serial++
+	s := stored{r.Snapshot, r.Key, r.Bytes, now, h.serial}
 	s.URL = ""
 	for i := range h.latest {
 		if h.latest[i].Key == s.Key {

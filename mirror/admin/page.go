@@ -11,6 +11,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func newPages(o Options, a access) *pages {
 		return takeCensus(ctx, o.Letters(), mirror.LetterFilter{})
 	}}
 	p.html = template.Must(template.New("").Funcs(template.FuncMap{
-		"show": show, "ago": ago, "many": many[int], "number": number, "asset": p.assetPath, "sentence": sentence, "words": strings.Fields, "offset": offset,
+		"show": show, "ago": ago, "many": many[int], "number": number, "asset": p.assetPath, "sentence": sentence, "query": url.QueryEscape, "words": strings.Fields, "offset": offset,
 		"add":  func(a, b float64) float64 { return a + b },
 		"less": func(n int) int { return n - 1 },
 		"more": func(n int) int { return n + 1 },

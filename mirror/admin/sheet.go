@@ -90,7 +90,7 @@ func (p *pages) fill(ctx context.Context, s *sheet) {
 	if err != nil {
 		s.Problem = "The destination does not give a list: " + show(err.Error())
 		if e, ok := errors.AsType[*store.Error](err); ok && e.Hint != "" {
-			s.Problem += ". To do: " + e.Hint
+			s.Problem += ". To do: " + show(e.Hint)
 		}
 		return
 	}
