@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,9 +79,9 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 
 // fill lists the video's keys and asks for what is recorded of those on the page.
 func (p *pages) fill(ctx context.Context, s *sheet) {
-	if letters := p.o.Letters(); letters != nil {
-		s.Failed = takeCensus(ctx, letters, mirror.LetterFilter{FileID: s.FileID})
-	}
+	var census sync.WaitGroup
+	census.Go(func() { s.Failed = takeCensus(ctx, p.o.Letters(), mirror.LetterFilter{FileID: s.FileID}) })
+	defer census.Wait()
 	keys, err := p.o.Key.VideoKeys(s.FileID)
 	if err != nil {
 		s.Problem = show(err.Error())
