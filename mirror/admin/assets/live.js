@@ -9,24 +9,38 @@ function busy(part) {
   return part.contains(document.activeElement) || part.querySelector('details[open], :checked') !== null;
 }
 
-// takeKeyed keeps what is there, so that pictures are loaded once.
+// takeKeyed leaves what is there in its place, so that pictures are loaded once and nothing moves that need not.
 function takeKeyed(part, next) {
   const have = new Map([...part.children].map((child) => [child.dataset.key, child]));
   const want = [...next.children].map((child) => have.get(child.dataset.key) || child);
-  if (want.length === part.children.length && want.every((child, i) => child === part.children[i])) return;
-  for (const child of want) {
-    if (have.get(child.dataset.key) !== child) child.classList.add('new');
+  for (const child of have.values()) {
+    if (!want.includes(child)) child.remove();
   }
-  part.replaceChildren(...want);
+  want.forEach((child, i) => {
+    if (part.children[i] === child) return;
+    child.classList.add('new');
+    part.insertBefore(child, part.children[i] || null);
+  });
+}
+
+let said = 0;
+
+// hush keeps screen readers from being told of each number: a new state is told at once, and its course now and then.
+function hush(part, next) {
+  const tell = part.className !== next.className || Date.now() - said > 60000;
+  part.setAttribute('aria-live', tell ? 'polite' : 'off');
+  if (tell) said = Date.now();
 }
 
 function take(part, next) {
+  if (part.innerHTML === next.innerHTML || busy(part)) return;
   if (part.dataset.live === 'latest') {
     takeKeyed(part, next);
-  } else if (part.innerHTML !== next.innerHTML && !busy(part)) {
-    part.className = next.className;
-    part.replaceChildren(...next.childNodes);
+    return;
   }
+  if (part.dataset.live === 'state') hush(part, next);
+  part.className = next.className;
+  part.replaceChildren(...next.childNodes);
 }
 
 function lost() {
