@@ -287,4 +287,6 @@ func TestDemoServe(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the demo ends with %v", err)
 	}
+	b.until("the page says that nobody answers", `document.querySelector('[role=status]').innerText.includes('No answer')`)
+	b.wantNoOffence()
 }
