@@ -13,10 +13,12 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
 
+var tokenForm = regexp.MustCompile(`name="token" value="([^"]+)"`)
+
 // token is what forms carry.
 func token(t *testing.T, base string) string {
 	t.Helper()
-	m := regexp.MustCompile(`name="token" value="([^"]+)"`).FindStringSubmatch(ask(t, "GET", base+"/failed?reason=source_missing", "", nil).body)
+	m := tokenForm.FindStringSubmatch(ask(t, "GET", base+"/failed?reason=source_missing", "", nil).body)
 	if m == nil {
 		t.Fatal("no token")
 	}
@@ -80,7 +82,11 @@ func TestForm(t *testing.T) {
 		if diff := cmp.Diff(test.want, changes(l)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", test.form, diff)
 		}
+		before := len(l.asked())
 		done := ask(t, "GET", base+location, "", nil).body
+		if len(l.asked()) == before {
+			t.Error("the list is as it was before")
+		}
 		if !strings.Contains(done, "snapshots were") {
 			t.Errorf("%s does not say what was done", location)
 		}

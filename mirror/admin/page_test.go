@@ -150,8 +150,20 @@ func TestPageAccess(t *testing.T) {
 			if w := get("GET", "/debug/pprof/symbol"); w.Code != test.profile {
 				t.Errorf("profiles: %d, want %d", w.Code, test.profile)
 			}
-			if w := get("POST", "/failed"); test.api != 200 && w.Code != test.api || test.api == 200 && w.Code != 403 { // no token
-				t.Errorf("a form: %d", w.Code)
+			// A form, by somebody who has got the token.
+			page := from(h, "127.0.0.1:5", "GET", "/failed?reason=source_missing").Body.String()
+			form := url.Values{"token": {tokenForm.FindStringSubmatch(page)[1]}, "reason": {"source_missing"}, "retry": {"all"}}
+			r := httptest.NewRequest("POST", "/failed", strings.NewReader(form.Encode()))
+			r.Header = test.header.Clone()
+			if r.Header == nil {
+				r.Header = http.Header{}
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.RemoteAddr, r.Host = test.remote, test.host
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if want := map[int]int{200: 303, 401: 401, 403: 403}[test.api]; w.Code != want {
+				t.Errorf("a form: %d, want %d", w.Code, want)
 			}
 			for _, path := range []string{"/livez", "/metrics"} {
 				if w := get("GET", path); w.Code != 200 {
@@ -226,7 +238,9 @@ func TestHostileText(t *testing.T) {
 		o.History.Add(mirror.Result{Snapshot: mirror.Snapshot{FileID: text, TaskID: text, URL: "hush"}, Key: text, Outcome: mirror.Mirrored})
 		addresses := []string{"/", "/live", "/failed?reason=bad_snapshot", "/file?id=plain", "/file?id=" + url.QueryEscape(text), "/failed?reason=" + url.QueryEscape(text),
 			"/file?id=plain&retried=" + url.QueryEscape(text), "/file?id=plain&retried=1&more=" + url.QueryEscape(text)}
-		for _, o := range []admin.Options{o, withTroubles(o, text)} {
+		listed := o
+		listed.Pictures = strangePictures{d, text}
+		for _, o := range []admin.Options{o, listed, withTroubles(o, text)} {
 			base := start(t, o)
 			for _, address := range addresses {
 				got := ask(t, "GET", base+address, "", nil)
@@ -248,6 +262,16 @@ func withTroubles(o admin.Options, text string) admin.Options {
 	o.Letters = func() admin.Letters { return &letters{err: err} }
 	o.Pictures = brokenPictures{err}
 	return o
+}
+
+// strangePictures are called as strangers like.
+type strangePictures struct {
+	admin.Pictures
+	key string
+}
+
+func (s strangePictures) List(context.Context, string, string, int) ([]store.Entry, error) {
+	return []store.Entry{{Key: s.key}, {Key: "plain/" + s.key}, {Key: "plain/0"}}, nil
 }
 
 type brokenPictures struct{ err error }
