@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -122,7 +123,9 @@ type Admin struct {
 
 // Serve settings are those of the command.
 type Serve struct {
-	AdminListen string        `help:"Address for health, metrics and the failed snapshots. Those are told to this machine only." default:"127.0.0.1:9090" placeholder:"HOST:PORT" group:"Serve"`
+	AdminListen string        `help:"Address of the status page, health and metrics, and of the failed snapshots." default:"127.0.0.1:9090" placeholder:"HOST:PORT" group:"Serve"`
+	AdminAuth   Secret        `help:"What clients on other machines must know to see the page and change things: user:password (Basic) or a token (Bearer, or any user's password). Without it they may look, and change nothing. Better in the environment." placeholder:"SECRET" group:"Serve"`
+	AdminHost   Hosts         `help:"Names by which the admin address is called, with commas between. Addresses and localhost need none." placeholder:"HOST,..." group:"Serve"`
 	PProf       bool          `name:"pprof" help:"Serve Go's profiles at /debug/pprof/ of the admin address, to this machine only." group:"Serve"`
 	Drain       time.Duration `help:"At SIGTERM, finish what is in flight for this long; the rest stays queued." default:"30s" group:"Serve"`
 }
@@ -134,6 +137,18 @@ func (s Serve) Validate() error {
 	}
 	if s.Drain < 0 {
 		return fmt.Errorf("--drain is %s, it can't be negative", s.Drain)
+	}
+	if slices.ContainsFunc(s.AdminHost, func(h string) bool { return strings.HasPrefix(h, "*") }) {
+		return errors.New("--admin-host must be whole names: whoever has one below a domain could act for its users")
+	}
+	if auth := s.AdminAuth.Reveal(); auth != "" {
+		user, secret, basic := strings.Cut(auth, ":")
+		if !basic {
+			secret = auth
+		}
+		if len(secret) < 8 || basic && user == "" || strings.ContainsFunc(auth, func(r rune) bool { return r < '!' || r > '~' }) {
+			return errors.New("--admin-auth must be user:password or a token, of letters, digits and signs; password or token of 8 characters or more")
+		}
 	}
 	return nil
 }

@@ -157,6 +157,7 @@ func TestQueueSettings(t *testing.T) {
 }
 
 func TestServeSettings(t *testing.T) {
+	const wrongAuth = "--admin-auth must be user:password or a token, of letters, digits and signs; password or token of 8 characters or more"
 	for _, test := range []struct {
 		name string
 		s    config.Serve
@@ -166,6 +167,13 @@ func TestServeSettings(t *testing.T) {
 		{"health for everybody", config.Serve{AdminListen: ":9090"}, ""},
 		{"no port", config.Serve{AdminListen: "127.0.0.1"}, `--admin-listen: "127.0.0.1" is not HOST:PORT`},
 		{"no address", config.Serve{}, `--admin-listen: "" is not HOST:PORT`},
+		{"Basic", config.Serve{AdminListen: ":9090", AdminAuth: config.NewSecret("ada:secret12"), AdminHost: config.Hosts{"mirror.example.com"}}, ""},
+		{"a token", config.Serve{AdminListen: ":9090", AdminAuth: config.NewSecret("0123456789abcdef")}, ""},
+		{"a short password", config.Serve{AdminListen: ":9090", AdminAuth: config.NewSecret("ada:secret1")}, wrongAuth},
+		{"a short token", config.Serve{AdminListen: ":9090", AdminAuth: config.NewSecret("secret1")}, wrongAuth},
+		{"no user", config.Serve{AdminListen: ":9090", AdminAuth: config.NewSecret(":secret12")}, wrongAuth},
+		{"a blank", config.Serve{AdminListen: ":9090", AdminAuth: config.NewSecret("ada:secret 12")}, wrongAuth},
+		{"a pattern", config.Serve{AdminListen: ":9090", AdminHost: config.Hosts{"a.example", "*.b.example"}}, "--admin-host must be whole names: whoever has one below a domain could act for its users"},
 		{"negative drain", config.Serve{AdminListen: "127.0.0.1:9090", Drain: -1}, "--drain is -1ns, it can't be negative"},
 	} {
 		wantSays(t, test.name, test.s.Validate(), test.want)

@@ -14,11 +14,16 @@ import (
 
 type demoCommand struct {
 	config.Destination
+	Serve   bool   `help:"Keep serve running on pictures that never end, and show its status page, until a signal." group:"Demo"`
+	DataDir string `help:"Directory of the queue of --serve. Default: a temporary one." placeholder:"DIR" group:"Demo"`
 }
 
 // Run starts an image origin, writes the events of its pictures, runs the real backfill on them, and tells what became of the
 // pictures that it made trouble with. It fails unless everything went as it should.
 func (c *demoCommand) Run(a *app) error {
+	if c.Serve {
+		return c.serve(a)
+	}
 	origin, err := demo.Start()
 	if err != nil {
 		return err

@@ -6,12 +6,14 @@ import (
 
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
+	"github.com/snapshot-mirror/snapshot-mirror/mirror/admin"
 	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
-// destination is a store that can say whether it works at all, and what it can do.
+// destination is a store that can be looked through, and say whether it works at all and what it can do.
 type destination interface {
 	mirror.Store
+	admin.Pictures
 	Check(context.Context) error
 	Probe(context.Context) ([]store.Finding, error)
 }

@@ -27,6 +27,8 @@ type serveCommand struct {
 	config.Pull
 	config.Queue
 	config.Serve
+
+	started func(callback, page string) // gets the addresses when everything is up; may be nil
 }
 
 // Validate is called when all settings are read.
@@ -55,7 +57,7 @@ func (c *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	adminServer, err := s.startAdmin(registry)
+	adminServer, err := s.startAdmin(registry, dest)
 	if err != nil {
 		return err
 	}
@@ -75,6 +77,9 @@ func (c *serveCommand) Run(a *app) error {
 	defer callback.close()
 	s.accepting.Store(true)
 	s.tellServing(q, callback, adminServer)
+	if c.started != nil {
+		c.started("http://"+callback.address+c.CallbackPath, "http://"+adminServer.address+"/")
+	}
 	pulled := s.startPuller(puller, q, registry)
 	go s.checkDestination(dest, q)
 	go s.tellProgress(q)
@@ -90,6 +95,7 @@ type serving struct {
 	queue     atomic.Pointer[queue.Queue] // nil until it is open
 	accepting atomic.Bool                 // the callback is up, and no signal has come
 	counts    counts
+	history   admin.History
 }
 
 // untilStopped works off the queue until a signal, stops intake, and finishes what is in flight within --drain.
@@ -174,10 +180,19 @@ func (s *serving) ready(ctx context.Context) error {
 	return q.Ready(ctx)
 }
 
-func (s *serving) startAdmin(registry *prometheus.Registry) (*listener, error) {
+func (s *serving) startAdmin(registry *prometheus.Registry, pictures admin.Pictures) (*listener, error) {
 	fromAdmin := &intake.Callback{Path: admin.PathEvents, Queue: laterQueue{s}, MaxBody: 16 << 20, Log: s.a.log, Count: s.events.from("enqueue")}
+	key, err := mirror.ParseKeyTemplate(s.c.KeyTemplate)
+	if err != nil {
+		return nil, err
+	}
+	if local, _ := config.Loopback(s.c.AdminListen); !local && s.c.AdminAuth.Reveal() == "" {
+		s.a.log.Warn("anybody who can reach --admin-listen sees FileIds and pictures: --admin-auth asks for a password", "admin_listen", s.c.AdminListen)
+	}
 	handler := admin.Handler(admin.Options{
-		Ready: s.ready, Metrics: registry, Events: fromAdmin, PProf: s.c.PProf,
+		Ready: s.ready, Metrics: registry, Events: fromAdmin, PProf: s.c.PProf, State: s.state, History: &s.history,
+		Pictures: pictures, Key: key, MaxImageSize: int64(s.c.MaxImageSize), Auth: s.c.AdminAuth.Reveal(), Hosts: s.c.AdminHost,
+		To: s.c.To.String(), Version: version(),
 		Letters: func() admin.Letters {
 			if q := s.queue.Load(); q != nil {
 				return q
@@ -186,6 +201,19 @@ func (s *serving) startAdmin(registry *prometheus.Registry) (*listener, error) {
 		},
 	})
 	return listen("--admin-listen", s.c.AdminListen, handler, 0)
+}
+
+// state tells the status page of the queue.
+func (s *serving) state(ctx context.Context) (admin.State, error) {
+	q := s.queue.Load()
+	if q == nil {
+		return admin.State{}, errors.New("it is being opened")
+	}
+	state, err := q.State(ctx)
+	return admin.State{
+		Events: state.Events, Ready: state.Ready, Delayed: state.Delayed, Dead: state.Dead, InFlight: state.InFlight,
+		Oldest: state.Oldest, StoreWorks: q.StoreWorks(),
+	}, err
 }
 
 // startCallback listens for events, unless it is off.

@@ -37,6 +37,9 @@ type counts struct{ mirrored, skipped, failed atomic.Int64 }
 func (s *serving) counted(work queue.Work) queue.Work {
 	return func(ctx context.Context, snapshot mirror.Snapshot) (mirror.Result, error) {
 		r, err := work(ctx, snapshot)
+		if err == nil {
+			s.history.Add(r)
+		}
 		switch {
 		case err != nil: // interrupted
 		case r.Outcome == mirror.Mirrored:

@@ -1,15 +1,13 @@
-// Package admin is how operators and orchestrators see and steer a running serve: health, metrics, the snapshots that failed.
+// Package admin is how operators and orchestrators see and steer a running serve: health, metrics, the status page, the snapshots
+// that failed.
 package admin
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +25,19 @@ type Letters interface {
 	Discard(context.Context, mirror.LetterFilter) (int, error)
 }
 
+// State is how full the queue is.
+type State struct {
+	// Events are not split into snapshots yet.
+	Events uint64
+	// Ready snapshots can be taken at once, Delayed ones wait for another try, Dead ones were given up, InFlight ones are being
+	// worked on in this process.
+	Ready, Delayed, Dead, InFlight uint64
+	// Oldest is when what has been queued longest was queued; zero when nothing is.
+	Oldest time.Time
+	// StoreWorks says whether the destination took the last pictures that it was given.
+	StoreWorks bool
+}
+
 // Options are what the admin address tells about.
 type Options struct {
 	// Ready says why an event can't be accepted durably now, or nil.
@@ -35,9 +46,24 @@ type Options struct {
 	Metrics prometheus.Gatherer
 	// Letters gives the dead letters, or nil while there is no queue yet.
 	Letters func() Letters
+	// State asks the queue.
+	State func(context.Context) (State, error)
+	// History is what the page tells of the last hour.
+	History *History
+	// Pictures are the mirrored ones, and Key is how they are called.
+	Pictures Pictures
+	Key      mirror.KeyTemplate
+	// MaxImageSize is the largest picture that is shown, in bytes.
+	MaxImageSize int64
 	// Events takes events without the callback's authentication.
 	Events http.Handler
 	PProf  bool
+	// Auth is what clients on other machines must know: "user:password", or a token. Without it they may look at the page.
+	Auth string
+	// Hosts are names by which the address is called, beside addresses and those of this machine.
+	Hosts []string
+	// To and Version say where pictures go, and what this is.
+	To, Version string
 }
 
 // Paths of the API.
@@ -48,8 +74,9 @@ const (
 	PathEvents  = "/api/v1/events"
 )
 
-// Handler serves /livez, /readyz and /metrics to everybody, and the API to this machine only: its answers hold URLs with their
-// signatures, and its requests change what will be mirrored.
+// Handler serves /livez, /readyz and /metrics to everybody. The API is for this machine and for those who authenticate: its answers
+// hold URLs with their signatures, and its requests change what will be mirrored. The status page is theirs too; without any
+// authentication, others may look at it. Profiles are for this machine only.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -61,19 +88,23 @@ func Handler(o Options) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	local := http.NewServeMux()
+	who := access{o.Auth, o.Hosts}
+	mux.Handle("/", newPages(o, who).handler())
+	api := http.NewServeMux()
 	f := failed{o.Letters}
-	local.HandleFunc("GET "+PathFailed, f.list)
-	local.HandleFunc("POST "+PathRetry, f.retry)
-	local.HandleFunc("POST "+PathDiscard, f.discard)
-	local.Handle("POST "+PathEvents, o.Events)
+	api.HandleFunc("GET "+PathFailed, f.list)
+	api.HandleFunc("POST "+PathRetry, f.retry)
+	api.HandleFunc("POST "+PathDiscard, f.discard)
+	api.Handle("POST "+PathEvents, o.Events)
+	mux.Handle("/api/", who.require(change, unbounded(http.NewCrossOriginProtection().Handler(api))))
 	if o.PProf {
-		local.HandleFunc("/debug/pprof/", pprof.Index)
-		local.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		local.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		local.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		profiles := http.NewServeMux()
+		profiles.HandleFunc("/debug/pprof/", pprof.Index)
+		profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.Handle("/debug/pprof/", who.require(ours, unbounded(http.NewCrossOriginProtection().Handler(profiles))))
 	}
-	mux.Handle("/", localOnly(http.NewCrossOriginProtection().Handler(local)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setDeadline(w, time.Now().Add(publicTimeout))
 		mux.ServeHTTP(w, r)
@@ -90,26 +121,12 @@ func setDeadline(w http.ResponseWriter, t time.Time) {
 	_ = control.SetWriteDeadline(t)
 }
 
-// localOnly lets through what comes from this machine and means it: a page in a browser here could come by a name that its owner
-// has pointed at 127.0.0.1.
-func localOnly(next http.Handler) http.Handler {
+// unbounded lifts the bound: lists of failed snapshots and profiles take their time.
+func unbounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !from.Addr().Unmap().IsLoopback() || !loopbackHost(r.Host) {
-			http.Error(w, "only for this machine: ask 127.0.0.1", http.StatusForbidden)
-			return
-		}
-		setDeadline(w, time.Time{}) // lists of failed snapshots and profiles take their time
+		setDeadline(w, time.Time{})
 		next.ServeHTTP(w, r)
 	})
-}
-
-func loopbackHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // Count is the answer to a retry or a discard.

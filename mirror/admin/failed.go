@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
@@ -27,6 +28,7 @@ func Query(f mirror.LetterFilter) url.Values {
 	}
 	set("reason", string(f.Reason))
 	set("file_id", f.FileID)
+	set("id", f.ID)
 	for name, d := range map[string]time.Duration{"older_than": f.OlderThan, "newer_than": f.NewerThan} {
 		if d != 0 {
 			v.Set(name, d.String())
@@ -47,6 +49,11 @@ func parseQuery(v url.Values) (f mirror.LetterFilter, all bool, err error) {
 			}
 		case "file_id":
 			f.FileID = value
+		case "id":
+			f.ID = value
+			if strings.Trim(value, idCharacters) != "" {
+				return f, false, errors.New("the filter id is no letter's id")
+			}
 		case "older_than":
 			f.OlderThan, err = time.ParseDuration(value)
 		case "newer_than":
@@ -62,6 +69,9 @@ func parseQuery(v url.Values) (f mirror.LetterFilter, all bool, err error) {
 	}
 	return f, all, nil
 }
+
+// idCharacters are what ids of letters are made of.
+const idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 // begin gives the filter and the letters, or answers and gives none.
 func (f failed) begin(w http.ResponseWriter, r *http.Request) (mirror.LetterFilter, bool, Letters) {

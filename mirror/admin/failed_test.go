@@ -126,6 +126,7 @@ func TestChange(t *testing.T) {
 		{"all=true", mirror.LetterFilter{}},
 		{"reason=source_missing", mirror.LetterFilter{Reason: mirror.SourceMissing}},
 		{"file_id=14508071098244929440", mirror.LetterFilter{FileID: "14508071098244929440"}},
+		{"id=a-B_9", mirror.LetterFilter{ID: "a-B_9"}},
 		{"older_than=24h", mirror.LetterFilter{OlderThan: day}},
 		{"newer_than=1m30s", mirror.LetterFilter{NewerThan: 90 * time.Second}},
 		{"all=false&reason=too_large", mirror.LetterFilter{Reason: mirror.TooLarge}},
@@ -185,6 +186,10 @@ func TestStrictQuery(t *testing.T) {
 		{"reason=", "reason"},
 		{"file_id=", "file_id"},
 		{"file_id", "file_id"},
+		{"id=", "id"},
+		{"id=*", "id"},
+		{"id=a.b", "id"},
+		{"id=a&id=b", "id"},
 		{"older_than=", "older_than"},
 		{"older_than=24", "older_than"},
 		{"newer_than=2d", "newer_than"},
@@ -246,6 +251,7 @@ func TestQuery(t *testing.T) {
 	for _, want := range []mirror.LetterFilter{
 		{},
 		{Reason: mirror.StoreRejected},
+		{ID: "a-B_9"},
 		{FileID: "a&all=true b/ü%;+"},
 		{OlderThan: 48 * time.Hour},
 		{NewerThan: 1500 * time.Millisecond},
@@ -272,7 +278,7 @@ func TestQueryOfEveryReason(t *testing.T) {
 // Whatever is asked, what is done is what the query says, all of it and nothing else.
 func FuzzQuery(f *testing.F) {
 	for _, query := range []string{
-		"", "all=true", "all=true&all=false", "reason=too_large&older_than=1h", "file_id=%41&newer_than=0", "file_id=a&file_id=b",
+		"", "all=true", "all=true&all=false", "reason=too_large&older_than=1h", "file_id=%41&newer_than=0", "file_id=a&file_id=b", "id=a-b", "id=*",
 		"x=1&all=true", "older_than=-1h",
 	} {
 		f.Add(query)

@@ -88,7 +88,31 @@ const noMessage = "no message found"
 
 const deadBatch = 256
 
+// oneDead visits a letter that is asked for by name, if the filter chooses it, whatever the number of the others.
+func (q *Queue) oneDead(ctx context.Context, f mirror.LetterFilter, visit func(letter, uint64) error) error {
+	if !idForm.MatchString(f.ID) {
+		return nil // nor has it a place in a subject
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	m, err := q.dead.GetLastMsgForSubject(ctx, q.subject(kindDead, f.ID))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err := q.judge(err); err != nil {
+		return fmt.Errorf("reading a dead letter: %w", err)
+	}
+	l, err := decodeLetter(m.Data)
+	if err != nil || !f.Matches(l.Letter) {
+		return nil
+	}
+	return visit(l, m.Sequence)
+}
+
 func (q *Queue) eachDead(ctx context.Context, f mirror.LetterFilter, visit func(letter, uint64) error) error {
+	if f.ID != "" {
+		return q.oneDead(ctx, f, visit)
+	}
 	info, err := q.dead.Info(ctx)
 	if err := q.judge(err); err != nil {
 		return fmt.Errorf("reading dead letters: %w", err)

@@ -152,3 +152,37 @@ func TestDiscardTwice(t *testing.T) {
 		}
 	}
 }
+
+// A letter can be named, among however many, and by nothing but its name.
+func TestOneDeadLetter(t *testing.T) {
+	q, _ := openTest(t, t.TempDir(), Options{})
+	for _, s := range someSnapshots("1", 3) {
+		if err := q.putLetter(t.Context(), kindDead, letter{Letter: mirror.Letter{Snapshot: s, Reason: mirror.TooLarge}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := dead(t, q, mirror.LetterFilter{})
+	if len(all) != 3 || all[0].ID == all[1].ID || all[1].ID == all[2].ID {
+		t.Fatalf("%+v, want three with ids", all)
+	}
+	named := mirror.LetterFilter{ID: all[1].ID}
+	if got := dead(t, q, named); len(got) != 1 || got[0] != all[1] {
+		t.Errorf("%+v, want %+v", got, all[1])
+	}
+	for _, f := range []mirror.LetterFilter{
+		{ID: "*"}, {ID: ">"}, {ID: all[1].ID + ".x"}, {ID: all[1].ID[1:]}, {ID: "AAAAAAAAAAAAAAAAAAAAAA"}, {ID: all[1].ID, Reason: mirror.NotAnImage},
+	} {
+		if n, err := q.Discard(t.Context(), f); n != 0 || err != nil {
+			t.Errorf("%+v: %d discarded, %v, want none", f, n, err)
+		}
+	}
+	if n, err := q.Retry(t.Context(), named); n != 1 || err != nil {
+		t.Errorf("%d retried, %v, want 1", n, err)
+	}
+	if n, err := q.Retry(t.Context(), named); n != 0 || err != nil {
+		t.Errorf("%d retried the second time, %v, want 0", n, err)
+	}
+	if got := dead(t, q, mirror.LetterFilter{}); len(got) != 2 || got[0].ID != all[0].ID || got[1].ID != all[2].ID {
+		t.Errorf("%+v is left, want the others", got)
+	}
+}

@@ -15,5 +15,6 @@ type letter struct {
 
 func decodeLetter(data []byte) (l letter, err error) {
 	err = json.Unmarshal(data, &l)
+	l.ID = id(l.Snapshot)
 	return l, err
 }

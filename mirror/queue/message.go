@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -23,6 +24,9 @@ const (
 func id(s mirror.Snapshot) string {
 	return hash(s.FileID, s.TimeOffset.String(), strconv.FormatInt(s.Definition, 10), s.TaskID, s.URL)
 }
+
+// idForm is the form of what id gives.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 
 func hash(texts ...string) string {
 	h := sha256.New()
