@@ -80,8 +80,8 @@ func TestAPIStrangeAnswers(t *testing.T) {
 		{"no Response", func(w http.ResponseWriter) { fmt.Fprint(w, "{}") }, vod.Misunderstood, `calling PullEvents: the answer is not VOD's: "no Response in it"`},
 		{"events that are none", func(w http.ResponseWriter) { fmt.Fprint(w, `{"Response":{"EventSet":{}}}`) }, vod.Misunderstood, "calling PullEvents: the answer is not VOD's: "},
 		{"no handle", func(w http.ResponseWriter) { fmt.Fprint(w, `{"Response":{"EventSet":[{"EventType":"X"}]}}`) }, vod.Misunderstood, "calling PullEvents: an event without an EventHandle"},
-		{"404", func(w http.ResponseWriter) { http.Error(w, "<html>", 404) }, vod.Misunderstood, "calling PullEvents: the answer is not VOD's: 404 Not Found"},
-		{"502", func(w http.ResponseWriter) { http.Error(w, "<html>", 502) }, vod.Unavailable, "calling PullEvents: the answer is not VOD's: 502 Bad Gateway"},
+		{"404", func(w http.ResponseWriter) { http.Error(w, "<html>", http.StatusNotFound) }, vod.Misunderstood, "calling PullEvents: the answer is not VOD's: 404 Not Found"},
+		{"502", func(w http.ResponseWriter) { http.Error(w, "<html>", http.StatusBadGateway) }, vod.Unavailable, "calling PullEvents: the answer is not VOD's: 502 Bad Gateway"},
 		{"packed", func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "deflate"); fmt.Fprint(w, "x") }, vod.Misunderstood, "calling PullEvents: the answer is not VOD's: 200 OK"},
 		{"events for ever", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/event-stream")
