@@ -43,9 +43,9 @@ func s3Text(err error, r minio.ErrorResponse) error {
 		if strings.HasPrefix(ue.Err.Error(), "Connection closed by foreign host") { // minio-go's own words, with the URL
 			return errors.New("the connection was closed before there was an answer")
 		}
-		return ue.Err
+		return plain(ue.Err)
 	case r.StatusCode == 0:
-		return err
+		return plain(err)
 	case !s3Code.MatchString(r.Code): // a load balancer's page, say
 		return fmt.Errorf("%s, and not in the way of an S3 service", printable(r.Code, 100))
 	}
@@ -62,6 +62,14 @@ func printable(text string, limit int) string {
 		text = strings.ToValidUTF8(text[:limit], "") + "…"
 	}
 	return text
+}
+
+// plain is the error itself, unless its text is not fit for a line of a log.
+func plain(err error) error {
+	if text := err.Error(); printable(text, 300) != text {
+		return errors.New(printable(text, 300))
+	}
+	return err
 }
 
 // s3SetUp are the codes that concern every object alike.
