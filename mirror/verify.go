@@ -32,7 +32,7 @@ type VerifyOptions struct {
 
 // Verifier looks whether pictures are in the store, whole. It never removes anything. It is safe for concurrent use.
 type Verifier struct {
-	*Worker
+	worker   *Worker
 	pictures Pictures
 	options  VerifyOptions
 	part     *semaphore.Weighted // of the memory for pictures, for objects that are read
@@ -47,9 +47,9 @@ func NewVerifier(w *Worker, p Pictures, o VerifyOptions) *Verifier {
 // or Skipped (somebody else has been faster), or Failed when store or origin kept it from looking or repairing. The error is as
 // that of [Worker.Mirror].
 func (v *Verifier) Verify(ctx context.Context, s Snapshot) (Result, error) {
-	return v.attempt(ctx, Result{Snapshot: s}, func(r *Result) error {
+	return v.worker.attempt(ctx, Result{Snapshot: s}, func(r *Result) error {
 		var err error
-		if r.Key, err = v.keyOf(s); err != nil {
+		if r.Key, err = v.worker.keyOf(s); err != nil {
 			return err
 		}
 		if err := v.verify(ctx, r, &s); err != nil || r.Outcome == Right || !v.options.Repair {
@@ -58,7 +58,7 @@ func (v *Verifier) Verify(ctx context.Context, s Snapshot) (Result, error) {
 		switch how := r.Found.Info().Repair; how {
 		case RepairMirrors, RepairReplaces:
 			r.Err, r.Bytes = nil, 0
-			return v.mirror(ctx, s, r, how == RepairReplaces)
+			return v.worker.mirror(ctx, s, r, how == RepairReplaces)
 		}
 		return nil
 	})
@@ -67,17 +67,17 @@ func (v *Verifier) Verify(ctx context.Context, s Snapshot) (Result, error) {
 // VerifyKey holds the object at a key against its own record, from which comes the result's Snapshot. It repairs nothing: the
 // record may be what is wrong.
 func (v *Verifier) VerifyKey(ctx context.Context, key string) (Result, error) {
-	return v.attempt(ctx, Result{Key: key}, func(r *Result) error { return v.verify(ctx, r, nil) })
+	return v.worker.attempt(ctx, Result{Key: key}, func(r *Result) error { return v.verify(ctx, r, nil) })
 }
 
 // Batch is Verify for what arrives on source, as [Worker.Batch] is Mirror for it.
 func (v *Verifier) Batch(ctx, stop context.Context, source <-chan Snapshot, sink func(Result) error) error {
-	return runBatch(ctx, stop, v.Worker, v.Verify, source, sink)
+	return runBatch(ctx, stop, v.worker, v.Verify, source, sink)
 }
 
 // BatchKeys is VerifyKey for what arrives on source.
 func (v *Verifier) BatchKeys(ctx, stop context.Context, source <-chan string, sink func(Result) error) error {
-	return runBatch(ctx, stop, v.Worker, v.VerifyKey, source, sink)
+	return runBatch(ctx, stop, v.worker, v.VerifyKey, source, sink)
 }
 
 // verdict is what is found, and why it is wrong.
@@ -164,6 +164,6 @@ func (v *Verifier) belongs(recorded Snapshot, key string) bool {
 	if recorded.URL == "" { // it was too long to be recorded; the key tells the same extension
 		recorded.URL = key
 	}
-	own, err := v.Worker.options.Key.Expand(recorded)
+	own, err := v.worker.options.Key.Expand(recorded)
 	return err == nil && own == key
 }

@@ -15,10 +15,10 @@ func hexCRC32C(sum uint32) string { return fmt.Sprintf("%08x", sum) }
 
 // read reads an object that is said to have size bytes, and whose record has been found to be as is.
 func (v *Verifier) read(ctx context.Context, r *Result, size int64, is verdict) (verdict, error) {
-	if limit := v.Worker.options.MaxImageSize; size > limit {
+	if limit := v.worker.options.MaxImageSize; size > limit {
 		return verdict{}, failf(TooLarge, "the object has %d bytes, more than the %d of --max-image-size", size, limit)
 	}
-	loan, err := v.fetcher.buffers.lend(ctx, max(size, 1), v.part)
+	loan, err := v.worker.fetcher.buffers.lend(ctx, max(size, 1), v.part)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -44,7 +44,7 @@ func (v *Verifier) compare(ctx context.Context, r *Result, is verdict) (verdict,
 	if err := r.Snapshot.Validate(); err != nil { // as when the record has no URL
 		return verdict{}, &Failure{Reason: BadSnapshot, Err: err}
 	}
-	f := fetch{fetcher: &v.fetcher, ctx: ctx}
+	f := fetch{fetcher: &v.worker.fetcher, ctx: ctx}
 	defer f.release()
 	err := f.get(r.Snapshot.URL)
 	r.Attempts += f.attempts
@@ -70,7 +70,7 @@ func (v *Verifier) compare(ctx context.Context, r *Result, is verdict) (verdict,
 // stream hands an object's bytes on, in pieces that are valid until take returns, and holds them against the recorded checksum, if
 // there is one. The object must have size bytes, unless that is -1.
 func (v *Verifier) stream(ctx context.Context, r *Result, size int64, take func([]byte)) (verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, v.Worker.options.AttemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, v.worker.options.AttemptTimeout)
 	defer cancel()
 	reading, err := v.pictures.Open(ctx, r.Key)
 	if err != nil {
