@@ -11,6 +11,7 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/admin"
+	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
 type verifyCommand struct {
@@ -35,6 +36,9 @@ func (c *verifyCommand) Validate() error {
 		return errors.New("--repair wants events: an object alone does not say what should be in its place")
 	case !events && c.Shard.String() != "":
 		return errors.New("--shard wants events; parts of what is there are named with --prefix")
+	}
+	if err := store.CheckKey(c.Prefix + "x"); err != nil {
+		return fmt.Errorf("no key begins with --prefix %q: %w", c.Prefix, err)
 	}
 	return errors.Join(c.Source.Validate(), c.Batch.Validate())
 }
