@@ -46,7 +46,7 @@ var Findings = []FindingInfo{
 	{Whole, RepairNone, "there, with the record and the size that it should have; with --read, its checksum is the recorded one and it is a whole picture; with --source, its bytes are the origin's"},
 	{Unrecorded, RepairNone, "as whole, but stored by a version that recorded no size and no checksum: without --read or --source, its content is not judged"},
 	{Missing, RepairMirrors, "there is no object"},
-	{Foreign, RepairMirrors, "the object carries no record of ours: somebody else has put it there, or its metadata are lost"},
+	{Foreign, RepairReplaces, "the object carries no record of ours: somebody else has put it there, or its metadata are lost or damaged"},
 	{Swapped, RepairReplaces, "the object's record is of another picture, whose key is another: objects were copied over each other or renamed"},
 	{Truncated, RepairReplaces, "the object is smaller than recorded or, with --read, its picture has no end"},
 	{Changed, RepairReplaces, "the object is larger than recorded or, with --read or --source, has another checksum or is no picture"},

@@ -95,7 +95,7 @@ var verifyTests = []struct {
 		v.reput(t, "whole/1000", func(o *store.Object) { o.Key = key })
 	}, head: mirror.Swapped, read: mirror.Swapped, source: mirror.Swapped, repaired: mirror.Mirrored, after: mirror.Whole},
 	{name: "somebody's", harm: func(t *testing.T, v verifiable, key string) {
-		v.reput(t, key, func(o *store.Object) { o.Metadata = nil })
+		v.reput(t, key, func(o *store.Object) { o.Metadata["definition"] = "theirs" }) // versitygw keeps what a put does not name
 	}, head: mirror.Foreign, read: mirror.Foreign, source: mirror.Foreign, repaired: mirror.Mirrored, after: mirror.Whole},
 	{name: "of an older version", harm: func(t *testing.T, v verifiable, key string) { v.reput(t, key, unrecord) },
 		head: mirror.Unrecorded, read: mirror.Unrecorded, source: mirror.Unrecorded, repaired: mirror.Right, after: mirror.Unrecorded},
@@ -139,7 +139,7 @@ func testVerify(t *testing.T, v verifiable) {
 		if strings.Contains(r.URL.Path, "retaken") && retaken.Load() {
 			filling = strings.ToUpper(filling)
 		}
-		send([]byte("\xff\xd8\xff\xe0" + filling[:2000] + "\xff\xd9"))(w, r)
+		send([]byte("\xff\xd8\xff\xe0"+filling[:2000]+"\xff\xd9"))(w, r)
 	}))
 	// As little memory as there can be: whoever held some and wanted more would wait for ever.
 	worker, err := mirror.New(v, mirror.Options{Concurrency: 8, AllowPrivateSources: true, MaxImageSize: 4 << 10, BytesInFlight: 4 << 10})

@@ -66,7 +66,7 @@ Is each object what its own record says, without any events; those of one video;
 
   snapshot-mirror verify --all --read --to s3://my-bucket/snapshots
   snapshot-mirror verify --prefix video-7/ --to ./pictures
-  snapshot-mirror verify --source --to ./pictures events.ndjson`
+  snapshot-mirror verify --source --to ./pictures events/`
 }
 
 // Help implements kong.HelpProvider.

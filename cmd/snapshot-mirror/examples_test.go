@@ -55,7 +55,7 @@ func TestHelpExamples(t *testing.T) {
 			examples := helpExamples(t, test.command)
 			if test.command == "verify" { // it wants something to look at
 				for _, to := range []string{"s3://my-bucket/snapshots", "./pictures"} {
-					c := command(t, env, "backfill", "--to", to, "events.ndjson")
+					c := command(t, env, "backfill", "--to", to, "events")
 					if c.Dir = folder; runCommand(t, c).code != exitOK {
 						t.Fatalf("nothing to verify in %s", to)
 					}
