@@ -95,6 +95,9 @@ func verifyAll[T any](a *app, c *verifyCommand, from source[T], do batch[T], in 
 		err = stoppedError(stopped, progress, "run the same command again")
 	}
 	err = errors.Join(err, outputs.finish(err != nil || interrupted))
+	if err == nil && !interrupted && in == nil && len(sum.outcomes) == 0 { // a slip of the pen must not pass for good news
+		return &exitError{exitFailed, fmt.Errorf("there are no objects to verify in %s", c.To), "check --to and --prefix"}
+	}
 	sum.print(a, c)
 	switch {
 	case err != nil:

@@ -117,6 +117,8 @@ func TestVerifyWrongUse(t *testing.T) {
 		{"repair without events", nil, []string{"--all", "--repair"}, 2, "--repair wants events", "--help"},
 		{"share without events", nil, []string{"--all", "--shard=0/2"}, 2, "--shard wants events", "--help"},
 		{"prefix of no key", nil, []string{"--prefix=../"}, 2, `segment ".."`, "--help"},
+		{"nothing there", nil, []string{"--all"}, 3, "no objects", "--to"},
+		{"nothing there that begins so", server.Env(server.Endpoint), []string{"--to=s3://" + server.Bucket, "--prefix=1/"}, 3, "no objects", "--prefix"},
 		{"no such bucket", server.Env(server.Endpoint), []string{"--to=s3://nothing-here", events}, 1, "NoSuchBucket", "create the bucket"},
 		{"no such events", nil, []string{events + ".none"}, 2, ".none", "name event files"},
 		{"report over the input", nil, []string{"--report=" + events, events}, 2, "would overwrite", "another file"},
