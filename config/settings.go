@@ -87,16 +87,29 @@ func (s Source) Validate() error {
 	return nil
 }
 
+// Batch is what commands share that go through many snapshots and then end.
+type Batch struct {
+	Report        string        `help:"Write a line of JSON for each snapshot to this file: what became of it, and why." placeholder:"FILE" group:"Batch"`
+	JSON          bool          `help:"Write the lines of --report to standard output, and the summary to standard error." group:"Batch"`
+	StorePatience time.Duration `help:"When the destination is away, wait this long for it, then end." default:"2m" group:"Batch"`
+	Progress      string        `help:"How to show progress: ${enum}. auto is a bar on a terminal, else a log line every 10 s." enum:"auto,bar,log,off" default:"auto" group:"Batch"`
+	Shard         Shard         `help:"Take only share I of N, counted from 0: a hash of the file id decides. For array jobs." placeholder:"I/N" group:"Batch"`
+}
+
+// Validate is called when all settings are read.
+func (b Batch) Validate() error {
+	if b.StorePatience < time.Second {
+		return fmt.Errorf("--store-patience is %s, it must be 1s or more", b.StorePatience)
+	}
+	return nil
+}
+
 // Backfill settings are those of the command.
 type Backfill struct {
-	Report        string        `help:"Write a line of JSON for each snapshot to this file: what became of it, and why." placeholder:"FILE" group:"Backfill"`
-	Failed        string        `help:"Write the snapshots that failed to this file, as events that backfill reads." placeholder:"FILE" group:"Backfill"`
-	DryRun        bool          `help:"Say what would be mirrored: looks into the destination, fetches and stores nothing." group:"Backfill"`
-	JSON          bool          `help:"Write the lines of --report to standard output, and the summary to standard error." group:"Backfill"`
-	StorePatience time.Duration `help:"When the destination is away, wait this long for it, then end." default:"2m" group:"Backfill"`
-	Progress      string        `help:"How to show progress: ${enum}. auto is a bar on a terminal, else a log line every 10 s." enum:"auto,bar,log,off" default:"auto" group:"Backfill"`
-	Shard         Shard         `help:"Take only share I of N, counted from 0: a hash of the file id decides. For array jobs." placeholder:"I/N" group:"Backfill"`
-	Enqueue       bool          `help:"Hand the snapshots to the queue of serve (at --admin-url, or of the fleet at --nats) instead of mirroring them here." group:"Backfill"`
+	Batch
+	Failed  string `help:"Write the snapshots that failed to this file, as events that backfill reads." placeholder:"FILE" group:"Backfill"`
+	DryRun  bool   `help:"Say what would be mirrored: looks into the destination, fetches and stores nothing." group:"Backfill"`
+	Enqueue bool   `help:"Hand the snapshots to the queue of serve (at --admin-url, or of the fleet at --nats) instead of mirroring them here." group:"Backfill"`
 }
 
 // Validate is called when all settings are read.
@@ -104,10 +117,16 @@ func (b Backfill) Validate() error {
 	if b.Enqueue && b.DryRun {
 		return errors.New("--enqueue and --dry-run exclude each other: a queue mirrors")
 	}
-	if b.StorePatience < time.Second {
-		return fmt.Errorf("--store-patience is %s, it must be 1s or more", b.StorePatience)
-	}
-	return nil
+	return b.Batch.Validate()
+}
+
+// Verify settings are those of the command.
+type Verify struct {
+	Prefix string `help:"Without events: check the objects whose keys begin so (below the prefix of --to), each against its own record." placeholder:"KEY" group:"Verify"`
+	All    bool   `help:"Without events: check all objects, each against its own record." group:"Verify"`
+	Read   bool   `help:"Read each object, and hold its bytes against the recorded checksum and the form of a picture." group:"Verify"`
+	Source bool   `help:"Fetch each picture from its origin again, and compare it with the object byte by byte." group:"Verify"`
+	Repair bool   `help:"Mirror what is missing or wrong. Wants events." group:"Verify"`
 }
 
 // Size is a number of bytes, written like 64MiB, 10MB or 1048576.

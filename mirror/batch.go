@@ -23,9 +23,14 @@ import (
 // A store that takes nothing is waited for: what it did not take is tried again, and everything else waits. When it stays away
 // for longer than StorePatience, or refuses everything, the batch ends like stop, with a [*Stopped].
 func (w *Worker) Batch(ctx, stop context.Context, source <-chan Snapshot, sink func(Result) error) error {
+	return runBatch(ctx, stop, w, w.try, source, sink)
+}
+
+// runBatch is Batch for any work on what comes from source.
+func runBatch[T any](ctx, stop context.Context, w *Worker, try func(context.Context, T) (Result, error), source <-chan T, sink func(Result) error) error {
 	stop, halt := context.WithCancelCause(stop)
 	defer halt(nil)
-	b := &batch{Worker: w, stop: stop, halt: halt, sink: sink, gate: NewGate(w.log)}
+	b := &batch[T]{Worker: w, try: try, stop: stop, halt: halt, sink: sink, gate: NewGate(w.log)}
 	places := NewPlaces(w.options.Concurrency)
 	var group errgroup.Group
 	for range w.options.Concurrency + Spare {
@@ -71,8 +76,9 @@ func (s *Stopped) Error() string {
 // Unwrap gives the store's error.
 func (s *Stopped) Unwrap() error { return s.Err }
 
-type batch struct {
+type batch[T any] struct {
 	*Worker
+	try  func(context.Context, T) (Result, error)
 	stop context.Context
 	halt context.CancelCauseFunc
 	gate *Gate
@@ -82,8 +88,8 @@ type batch struct {
 	refusals refusals
 }
 
-// one takes a snapshot, if there is more to do, and hands its result on.
-func (b *batch) one(ctx context.Context, source <-chan Snapshot) (more bool, _ error) {
+// one takes a piece of work, if there is more to do, and hands its result on.
+func (b *batch[T]) one(ctx context.Context, source <-chan T) (more bool, _ error) {
 	// Looked at alone first: a select with both ready would sometimes take another snapshot.
 	if b.gate.Wait(b.stop) != nil {
 		return false, nil
@@ -109,8 +115,8 @@ func (b *batch) one(ctx context.Context, source <-chan Snapshot) (more bool, _ e
 // storeTries is how often a snapshot is tried that the store does not take while it takes others.
 const storeTries = 3
 
-// persist mirrors a snapshot, and tries again while the store is away.
-func (b *batch) persist(ctx context.Context, s Snapshot) (Result, error) {
+// persist does the work, and tries again while the store is away.
+func (b *batch[T]) persist(ctx context.Context, s T) (Result, error) {
 	begin, attempts := time.Now(), 0
 	for own := 0; ; {
 		r, err := b.try(ctx, s)
@@ -138,7 +144,7 @@ func (b *batch) persist(ctx context.Context, s Snapshot) (Result, error) {
 	}
 }
 
-func (b *batch) settle(ctx context.Context, r Result) error {
+func (b *batch[T]) settle(ctx context.Context, r Result) error {
 	b.tell(ctx, r)
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -48,12 +48,12 @@ func TestRecorded(t *testing.T) {
 	want := Snapshot{FileID: "a b/ü%", TimeOffset: 1000.5, Definition: -1, TaskID: "t\n<b>", URL: "http://h/1.jpg"}
 	with := want
 	with.URL += "?sign=secret#x"
-	got, ok := Recorded(store.Info{Metadata: metadata(with, "etag")})
+	got, ok := Recorded(store.Info{Metadata: metadata(with, picture{etag: "etag"})})
 	if diff := cmp.Diff(want, got); diff != "" || !ok {
 		t.Errorf("%v (-want +got):\n%s", ok, diff)
 	}
 	for name, value := range map[string]string{metaFileID: "", metaTaskID: "%zz", metaTimeOffset: "x", metaDefinition: ""} {
-		m := metadata(with, "")
+		m := metadata(with, picture{})
 		m[name] = value
 		if got, ok := Recorded(store.Info{Metadata: m}); ok {
 			t.Errorf("%s %q gives %+v", name, value, got)

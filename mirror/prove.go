@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"hash"
+	"hash/crc32"
 	"hash/crc64"
 	"net/http"
 	"strconv"
@@ -14,7 +15,10 @@ import (
 // Source: ../shared/vod.md's transcript of an origin's answer; COS documentation, "CRC64 check".
 const crc64Header = "X-Cos-Hash-Crc64ecma"
 
-var crc64Table = crc64.MakeTable(crc64.ECMA)
+var (
+	crc64Table  = crc64.MakeTable(crc64.ECMA)
+	crc32cTable = crc32.MakeTable(crc32.Castagnoli)
+)
 
 // claims are what an answer's headers promise about its body.
 type claims struct {
@@ -40,11 +44,13 @@ func claimsOf(resp *http.Response) claims {
 	return c
 }
 
-// prover takes the body as it arrives, so that each byte is hashed while it is warm in the cache, and by nothing that was not promised.
+// prover takes the body as it arrives, so that each byte is hashed while it is warm in the cache, by nothing that was not promised, and
+// by the CRC32C that is recorded with the picture.
 type prover struct {
 	claims claims
 	md5    hash.Hash // nil when none was promised
 	crc64  uint64
+	crc32c uint32
 }
 
 func newProver(c claims) *prover {
@@ -57,6 +63,7 @@ func newProver(c claims) *prover {
 
 // write takes the next piece of the body.
 func (p *prover) write(b []byte) {
+	p.crc32c = crc32.Update(p.crc32c, crc32cTable, b)
 	if p.md5 != nil {
 		p.md5.Write(b)
 	}
@@ -69,13 +76,14 @@ func (p *prover) write(b []byte) {
 type picture struct {
 	body        []byte
 	md5         [md5.Size]byte // zero when it was not computed
+	crc32c      uint32
 	contentType string
 	etag        string
 }
 
 // prove holds the whole body against everything that was promised. The error is a Failure.
 func (p *prover) prove(body []byte) (picture, error) {
-	pic := picture{body: body, etag: p.claims.etag}
+	pic := picture{body: body, crc32c: p.crc32c, etag: p.claims.etag}
 	if p.md5 != nil {
 		p.md5.Sum(pic.md5[:0])
 	}

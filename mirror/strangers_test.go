@@ -68,7 +68,7 @@ func TestStrangersIDs(t *testing.T) {
 			continue
 		}
 		names := slices.Sorted(maps.Keys(info.UserMetadata))
-		if diff := cmp.Diff([]string{"Definition", "File-Id", "Source-Etag", "Source-Url", "Task-Id", "Time-Offset"}, names); diff != "" {
+		if diff := cmp.Diff([]string{"Crc32c", "Definition", "File-Id", "Size", "Source-Etag", "Source-Url", "Task-Id", "Time-Offset"}, names); diff != "" {
 			t.Errorf("%.40q: metadata (-want +got):\n%s", test.id, diff)
 		}
 		for name, want := range map[string]string{"File-Id": test.id, "Task-Id": "task " + test.id} {

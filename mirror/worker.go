@@ -142,12 +142,16 @@ func (w *Worker) tell(ctx context.Context, r Result) {
 
 // try is Mirror without a word.
 func (w *Worker) try(ctx context.Context, s Snapshot) (Result, error) {
+	return w.attempt(ctx, Result{Snapshot: s}, func(r *Result) error { return w.mirror(ctx, s, r, false) })
+}
+
+// attempt does a piece of work, and makes its error the result's.
+func (w *Worker) attempt(ctx context.Context, r Result, do func(*Result) error) (Result, error) {
 	if err := placeOf(ctx).begin(); err != nil {
 		return Result{}, err
 	}
 	begin := time.Now()
-	r := Result{Snapshot: s}
-	err := w.mirror(ctx, s, &r)
+	err := do(&r)
 	if err != nil && ctx.Err() != nil {
 		return Result{}, ctx.Err()
 	}
@@ -166,14 +170,25 @@ func (w *Worker) try(ctx context.Context, s Snapshot) (Result, error) {
 	return r, nil
 }
 
-// mirror does the steps in their order: key, exists?, fetch and prove, put.
-func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
-	if err := s.Validate(); err != nil {
-		return &Failure{Reason: BadSnapshot, Err: err}
+// keyOf gives a snapshot's key, or a Failure.
+func (w *Worker) keyOf(s Snapshot) (string, error) {
+	err := s.Validate()
+	if err != nil {
+		return "", &Failure{Reason: BadSnapshot, Err: err}
 	}
 	key, err := w.options.Key.Expand(s)
 	if err != nil {
-		return &Failure{Reason: BadSnapshot, Err: err}
+		return "", &Failure{Reason: BadSnapshot, Err: err}
+	}
+	return key, nil
+}
+
+// mirror does the steps in their order: key, exists?, fetch and prove, put. With replace, what exists is not asked for, and
+// replaced: the caller knows that it is wrong.
+func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result, replace bool) error {
+	key, err := w.keyOf(s)
+	if err != nil {
+		return err
 	}
 	r.Key = key
 	unlock, err := w.keys.lock(ctx, key)
@@ -182,8 +197,8 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 	}
 	defer unlock()
 
-	there, absent := false, true
-	if w.options.DryRun || !w.absence.presumed(w.store) {
+	there, absent := false, !replace
+	if !replace && (w.options.DryRun || !w.absence.presumed(w.store)) {
 		if there, absent, err = w.look(ctx, key, s); err != nil {
 			return err
 		}
@@ -209,7 +224,8 @@ func (w *Worker) mirror(ctx context.Context, s Snapshot, r *Result) error {
 	}
 	begin = time.Now()
 	object := store.Object{
-		Key: key, Body: f.picture.body, MD5: f.picture.md5, ContentType: f.picture.contentType, Metadata: metadata(s, f.picture.etag), IfAbsent: absent,
+		Key: key, Body: f.picture.body, MD5: f.picture.md5, CRC32C: f.picture.crc32c, ContentType: f.picture.contentType,
+		Metadata: metadata(s, f.picture), IfAbsent: absent,
 	}
 	err = w.store.Put(ctx, object)
 	if errors.Is(err, store.ErrExists) { // presumed wrongly, or another process has been faster: what is it?
@@ -240,6 +256,8 @@ const (
 	metaTaskID     = "task-id"
 	metaSourceURL  = "source-url"
 	metaSourceETag = "source-etag"
+	metaSize       = "size"   // bytes, decimal
+	metaCRC32C     = "crc32c" // Castagnoli, 8 hex digits
 )
 
 // maxMetaURL keeps the metadata of one object below S3's 2 KiB.
@@ -247,11 +265,13 @@ const maxMetaURL = 512
 
 // metadata is what is recorded with the picture. Values are percent-encoded where they are more than plain ids, so that a
 // stranger's text can't forge a header. The source's query is left out: it may be a signature.
-func metadata(s Snapshot, etag string) map[string]string {
+func metadata(s Snapshot, p picture) map[string]string {
 	m := map[string]string{
 		metaFileID:     url.PathEscape(s.FileID),
 		metaTimeOffset: s.TimeOffset.String(),
 		metaDefinition: strconv.FormatInt(s.Definition, 10),
+		metaSize:       strconv.Itoa(len(p.body)),
+		metaCRC32C:     hexCRC32C(p.crc32c),
 	}
 	if s.TaskID != "" {
 		m[metaTaskID] = url.PathEscape(s.TaskID)
@@ -262,7 +282,7 @@ func metadata(s Snapshot, etag string) map[string]string {
 			m[metaSourceURL] = text
 		}
 	}
-	if etag := url.PathEscape(etag); etag != "" && len(etag) <= 128 {
+	if etag := url.PathEscape(p.etag); etag != "" && len(etag) <= 128 {
 		m[metaSourceETag] = etag
 	}
 	return m
@@ -306,7 +326,10 @@ func storeFailure(err error) *Failure {
 
 func (w *Worker) logResult(ctx context.Context, r Result) {
 	level, message := slog.LevelDebug, "snapshot done"
-	if r.Outcome == Failed {
+	switch {
+	case r.Outcome == Wrong:
+		level, message = slog.LevelWarn, "snapshot wrong"
+	case r.Outcome == Failed:
 		message = "snapshot failed"
 		if !w.options.Retried {
 			level = slog.LevelWarn
@@ -320,9 +343,15 @@ func (w *Worker) logResult(ctx context.Context, r Result) {
 		slog.Int64("definition", r.Snapshot.Definition), slog.String("task_id", clip(r.Snapshot.TaskID, maxIDBytes)), slog.String("key", r.Key),
 		slog.Int("attempts", r.Attempts), slog.String("outcome", string(r.Outcome)),
 	}
-	if r.Outcome == Failed {
+	if r.Found != "" {
+		attrs = append(attrs, slog.String("found", string(r.Found)))
+	}
+	switch r.Outcome {
+	case Failed:
 		attrs = append(attrs, slog.String("reason", string(r.Reason)), slog.String("err", r.Err.Error()))
-	} else {
+	case Wrong:
+		attrs = append(attrs, slog.String("err", r.Err.Error()))
+	default:
 		attrs = append(attrs, slog.Int64("bytes", r.Bytes))
 	}
 	w.log.LogAttrs(ctx, level, message, append(attrs, slog.Duration("elapsed", r.Elapsed))...)

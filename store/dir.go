@@ -142,7 +142,11 @@ func (d *Dir) Head(ctx context.Context, key string) (Info, error) {
 		return Info{}, dirError(op, key, err)
 	}
 	var record dirRecord
-	if json.Unmarshal(text, &record) != nil || record.Size != info.Size {
+	if json.Unmarshal(text, &record) != nil {
+		return info, nil
+	}
+	if record.Size != info.Size {
+		info.PutSize = record.Size
 		return info, nil
 	}
 	info.ContentType, info.Metadata = record.ContentType, record.Metadata

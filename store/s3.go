@@ -275,7 +275,7 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) error {
 	options := s3PutOptions(o)
 	if summed != sumsMD5 {
-		withCRC32C(&options, crc32c(o.Body))
+		withCRC32C(&options, o.crc32c())
 	}
 	if conditional {
 		options.SetMatchETagExcept("*")

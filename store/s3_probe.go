@@ -169,7 +169,7 @@ func (p *s3Probe) crc32c(ctx context.Context) error {
 	with := func(sum string) func(*minio.PutObjectOptions) {
 		return func(o *minio.PutObjectOptions) { withCRC32C(o, sum) }
 	}
-	if _, err := p.send(ctx, p.client, p.object, with(crc32c(p.object.Body))); err != nil && ctx.Err() == nil {
+	if _, err := p.send(ctx, p.client, p.object, with(p.object.crc32c())); err != nil && ctx.Err() == nil {
 		p.found("crc32c", true, unknown, "") // it refuses a right one
 		return nil
 	}

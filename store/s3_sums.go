@@ -29,8 +29,13 @@ const wrongCRC32C = "AAAAAA=="
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func crc32c(body []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(body, castagnoli)))
+// crc32c is the object's, as the header has it, computed where the caller has not.
+func (o *Object) crc32c() string {
+	sum := o.CRC32C
+	if sum == 0 {
+		sum = crc32.Checksum(o.Body, castagnoli)
+	}
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
 }
 
 // withCRC32C adds the header to what is sent with an object: minio-go sends metadata of this name as it is.

@@ -17,6 +17,8 @@ type Object struct {
 	// MD5 is the digest of Body where the caller has computed it anyway, else zero. The store has the other side verify this one or
 	// another checksum.
 	MD5 [16]byte
+	// CRC32C is that of Body (Castagnoli) where the caller has computed it anyway, else 0.
+	CRC32C uint32
 	// ContentType is the media type, e.g. "image/jpeg".
 	ContentType string
 	// Metadata goes with the object. Names are lower-case letters, digits and dashes; values are printable ASCII without
@@ -33,6 +35,9 @@ type Info struct {
 	ContentType string
 	// Metadata as it was put, with lower-case names. Empty for an object that somebody else put there.
 	Metadata map[string]string
+	// PutSize is the size that was put, where the store knows that the object has another one now, else 0. Then Metadata is empty:
+	// whatever it said is not about these bytes.
+	PutSize int64
 }
 
 // ErrNotFound is what Head's error wraps when there is no such object.

@@ -47,7 +47,7 @@ func (c *backfillCommand) Run(a *app) error {
 	}
 	complete := false
 	defer func() { _ = in.close(complete) }()
-	outputs, err := openOutputs(a, c)
+	outputs, err := openOutputs(a, c.Batch, c.Failed, c.Events)
 	if err != nil {
 		return err
 	}
@@ -62,13 +62,13 @@ func (c *backfillCommand) Run(a *app) error {
 	}
 	defer end()
 
-	progress := c.newProgress(a, in.Total)
+	progress := newProgress(a, c.Progress, in.Total)
 	defer progress.stop()
 	if err := outputs.begin(); err != nil {
 		return err
 	}
 	sum := newSummary(in, c.Enqueue)
-	err = c.readAll(a, in, work, func(r mirror.Result) error {
+	err = readAll(a, in.source, work, func(r mirror.Result) error {
 		sum.add(r)
 		progress.add(r)
 		if c.observe != nil {
@@ -86,7 +86,7 @@ func (c *backfillCommand) Run(a *app) error {
 	}
 	complete = err == nil && !interrupted
 	if stopped, early := errors.AsType[*mirror.Stopped](err); early {
-		err = stoppedError(stopped, progress)
+		err = stoppedError(stopped, progress, againHint)
 	}
 	// What was done is told, whatever has ended it.
 	err = errors.Join(err, outputs.finish(!complete))
@@ -94,7 +94,7 @@ func (c *backfillCommand) Run(a *app) error {
 	if c.Enqueue {
 		destination = "the queue"
 	}
-	sum.print(c.summaryTo(a), destination)
+	sum.print(summaryTo(a, c.Batch), destination)
 	switch {
 	case err != nil:
 		return err
@@ -107,14 +107,13 @@ func (c *backfillCommand) Run(a *app) error {
 }
 
 // stoppedError ends a run whose destination stayed away or refused everything: nothing of the rest was tried.
-func stoppedError(stopped *mirror.Stopped, p *progress) error {
+func stoppedError(stopped *mirror.Stopped, p *progress, hint string) error {
 	left := "the rest of the input was"
 	if total, exact := p.total(); exact {
 		left = fmt.Sprintf("%d snapshots were", total-p.done.Load())
 	} else if total >= 0 {
 		left = fmt.Sprintf("about %d snapshots were", total-p.done.Load())
 	}
-	hint := "run the same command again: what is there already is skipped"
 	if first := hintOf(stopped); first != "" {
 		hint = first + "; then " + hint
 	}
@@ -123,10 +122,10 @@ func stoppedError(stopped *mirror.Stopped, p *progress) error {
 
 // batch takes what comes from source until it is closed, or until stop is done and what was begun is finished, and hands the
 // results to sink. [mirror.Worker.Batch] is one.
-type batch func(ctx, stop context.Context, source <-chan mirror.Snapshot, sink func(mirror.Result) error) error
+type batch[T any] func(ctx, stop context.Context, source <-chan T, sink func(mirror.Result) error) error
 
 // mirrorHere is the ordinary way: a worker of this process. The caller calls end.
-func (c *backfillCommand) mirrorHere(a *app) (_ batch, end func(), _ error) {
+func (c *backfillCommand) mirrorHere(a *app) (_ batch[mirror.Snapshot], end func(), _ error) {
 	dest, closeDest, err := a.openDestination(c.Destination, c.Concurrency, c.DryRun)
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +139,7 @@ func (c *backfillCommand) mirrorHere(a *app) (_ batch, end func(), _ error) {
 }
 
 // readAll reads the input and has what it announces worked on, until both are done or a signal comes; what was begun is finished.
-func (c *backfillCommand) readAll(a *app, from source, do batch, sink func(mirror.Result) error) error {
+func readAll[T any](a *app, from source[T], do batch[T], sink func(mirror.Result) error) error {
 	work := context.WithoutCancel(a.ctx)
 	stop, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -148,7 +147,7 @@ func (c *backfillCommand) readAll(a *app, from source, do batch, sink func(mirro
 		a.log.Info("interrupted: finishing what is in flight; another signal quits at once")
 	})
 	defer told()
-	snapshots := make(chan mirror.Snapshot, readAhead)
+	snapshots := make(chan T, readAhead)
 	read := make(chan error, 1)
 	go func() {
 		defer close(snapshots)

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
 )
 
 // input is where a backfill's snapshots come from: event files, or VOD itself.
 type input struct {
-	source
+	source[mirror.Snapshot]
 	stats   *intake.Stats
 	library bool // media are listed, no events read
 	// settled is told what became of each snapshot.
@@ -23,11 +24,11 @@ type input struct {
 	close func(finished bool) error
 }
 
-// source is [intake.Files] or [intake.Library].
-type source interface {
-	// Read sends every snapshot to out until all are sent or ctx ends, and closes nothing.
-	Read(ctx context.Context, out chan<- mirror.Snapshot) error
-	// Total is how many snapshots there are, as far as that is known, or -1. It can be called while Read runs.
+// source is [intake.Files], [intake.Library] or, of keys, [keys].
+type source[T any] interface {
+	// Read sends everything to out until all is sent or ctx ends, and closes nothing.
+	Read(ctx context.Context, out chan<- T) error
+	// Total is how many there are, as far as that is known, or -1. It can be called while Read runs.
 	Total() (n int64, exact bool)
 }
 
@@ -36,7 +37,12 @@ func (c *backfillCommand) openInput(a *app) (*input, error) {
 	if c.FromVOD.FromVOD {
 		return c.openLibrary(a, limit)
 	}
-	files := &intake.Files{Names: c.Events, Stdin: a.stdin, Take: c.Shard.Takes, Malformed: limit.malformed, Announced: limit.announced}
+	return openFiles(a, c.Events, c.Shard, limit)
+}
+
+// openFiles opens event files as input.
+func openFiles(a *app, names []string, shard config.Shard, limit *logLimit) (*input, error) {
+	files := &intake.Files{Names: names, Stdin: a.stdin, Take: shard.Takes, Malformed: limit.malformed, Announced: limit.announced}
 	if err := files.Measure(); err != nil {
 		return nil, usageError(fmt.Errorf("reading events: %w", err), "name event files, directories, or - for standard input")
 	}

@@ -53,7 +53,7 @@ func (c *demoCommand) Run(a *app) error {
 			Concurrency: mirror.DefaultConcurrency, MaxImageSize: mirror.DefaultMaxImageSize, BytesInFlight: mirror.DefaultBytesInFlight,
 			SourceRetries: 2, IdleTimeout: 5 * time.Second, AllowPrivateSources: true,
 		},
-		Backfill: config.Backfill{Progress: "auto"},
+		Backfill: config.Backfill{Batch: config.Batch{Progress: "auto"}},
 		observe: func(r mirror.Result) {
 			results[r.Snapshot.FileID+"/"+r.Snapshot.TimeOffset.String()] = r
 		},

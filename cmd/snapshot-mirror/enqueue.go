@@ -15,7 +15,7 @@ import (
 )
 
 // enqueue hands the snapshots to a queue: that at --nats, or that of the serve at --admin-url. The caller calls end.
-func (c *backfillCommand) enqueue(a *app) (_ batch, end func(), _ error) {
+func (c *backfillCommand) enqueue(a *app) (_ batch[mirror.Snapshot], end func(), _ error) {
 	add, end := func(ctx context.Context, part []mirror.Snapshot) error { return addThroughAdmin(a, c.AdminURL, part) }, func() {}
 	if c.NATS.NATS != "" {
 		q, err := a.openExternalQueue(c.NATS, queue.Options{Name: c.QueueName, Replicas: c.NATSReplicas, Log: a.log})

@@ -47,6 +47,29 @@ Without callbacks, pulling VOD's events:
 }
 
 // Help implements kong.HelpProvider.
+func (verifyCommand) Help() string {
+	return `Without --read and --source, each picture costs one look at what the destination says of it (a HEAD): that proves that an
+object is there, of the recorded size, and recorded as the picture of its key. That its bytes are still those that were stored,
+only --read proves, and that the origin has the same, --source. Nothing is ever removed. The exit code is 3 when something is
+not right and was not repaired.
+
+Examples. Is everything there that the events announce?
+
+  snapshot-mirror verify --to s3://my-bucket/snapshots events/
+
+Look at every byte, with a line of JSON for each picture; then mirror again what is missing or wrong:
+
+  snapshot-mirror verify --read --report verified.ndjson --to s3://my-bucket/snapshots events.ndjson.gz
+  snapshot-mirror verify --read --repair --to s3://my-bucket/snapshots events.ndjson.gz
+
+Is each object what its own record says, without any events; those of one video; against the origins:
+
+  snapshot-mirror verify --all --read --to s3://my-bucket/snapshots
+  snapshot-mirror verify --prefix video-7/ --to ./pictures
+  snapshot-mirror verify --source --to ./pictures events/`
+}
+
+// Help implements kong.HelpProvider.
 func (failedCommand) Help() string {
 	return `Examples. A table of them; those of a reason, as events for backfill:
 

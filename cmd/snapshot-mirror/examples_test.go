@@ -43,6 +43,7 @@ func TestHelpExamples(t *testing.T) {
 		files   []string // of the bucket and of the folder, that must be there in the end
 	}{
 		{"backfill", 8, nil, []string{"my-bucket/snapshots/video-0/0", "my-bucket/from-vod/0", "pictures/video-99/0", "mirrored/video-0/0", "report.ndjson", "failed.ndjson"}},
+		{"verify", 6, nil, []string{"verified.ndjson"}},
 		{"serve", 3, []string{"SNAPSHOT_MIRROR_LISTEN=127.0.0.1:0", "SNAPSHOT_MIRROR_ADMIN_LISTEN=127.0.0.1:0"}, []string{"data"}},
 		{"failed", 4, []string{"SNAPSHOT_MIRROR_ADMIN_URL=" + server.admin}, []string{"failed.ndjson"}},
 		{"check", 3, nil, nil},
@@ -52,6 +53,14 @@ func TestHelpExamples(t *testing.T) {
 			folder := t.TempDir()
 			writeEvents(t, folder, events.String())
 			examples := helpExamples(t, test.command)
+			if test.command == "verify" { // it wants something to look at
+				for _, to := range []string{"s3://my-bucket/snapshots", "./pictures"} {
+					c := command(t, env, "backfill", "--to", to, "events")
+					if c.Dir = folder; runCommand(t, c).code != exitOK {
+						t.Fatalf("nothing to verify in %s", to)
+					}
+				}
+			}
 			if len(examples) < test.n {
 				t.Errorf("%d examples, want %d", len(examples), test.n)
 			}

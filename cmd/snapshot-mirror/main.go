@@ -46,10 +46,10 @@ var exitCodes = []struct {
 	code    int
 	meaning string
 }{
-	{exitOK, "all snapshots are mirrored, or were there already; `serve`: stopped by a signal, in good order"},
+	{exitOK, "all snapshots are mirrored, or were there already; `verify`: all is right, or has been repaired; `serve`: stopped by a signal, in good order"},
 	{exitCannotRun, "could not run, or ended early: the destination, the queue or `serve` is down or refuses us, the disk is full; run the same command again when that is mended (`serve` itself waits for its destination)"},
 	{exitUsage, "usage or settings are wrong; nothing was done"},
-	{exitFailed, "finished, but some snapshots failed or some input was malformed"},
+	{exitFailed, "finished, but some snapshots failed or some input was malformed; `verify`: something is not right"},
 	{exitInterrupted, "interrupted by a signal; run the same command again to resume"},
 }
 
@@ -63,8 +63,11 @@ type exitError struct {
 func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
+// againHint is for work that goes on where it has ended.
+const againHint = "run the same command again: what is there already is skipped"
+
 func interruptedError() error {
-	return &exitError{exitInterrupted, errors.New("interrupted"), "run the same command again: what is there already is skipped"}
+	return &exitError{exitInterrupted, errors.New("interrupted"), againHint}
 }
 
 func usageError(err error, hint string) error { return &exitError{exitUsage, err, hint} }
@@ -74,6 +77,7 @@ type cli struct {
 	config.General
 	Backfill backfillCommand `cmd:"" help:"Mirror the snapshots that event files announce, then exit."`
 	Serve    serveCommand    `cmd:"" help:"Take VOD's callbacks, keep them in a durable queue, and mirror what they announce, for ever."`
+	Verify   verifyCommand   `cmd:"" help:"Look whether the pictures that events announce are there, whole; mend what is not."`
 	Failed   failedCommand   `cmd:"" help:"Look at the snapshots that a running serve has given up; try them again or drop them."`
 	Check    checkCommand    `cmd:"" help:"Look at settings, destination and VOD's API, and say what is wrong with them."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole thing on this machine: an image origin, events, a folder of pictures."`

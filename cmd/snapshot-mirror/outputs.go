@@ -10,12 +10,13 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/intake"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
 )
 
-// outputs are what a backfill writes for each snapshot: the report, the failed ones, lines on standard output.
+// outputs are what a batch writes for each snapshot: the report, the failed ones, lines on standard output.
 type outputs struct {
 	lines  []io.Writer // that get a line for each snapshot
 	report *os.File    // nil without --report
@@ -25,7 +26,8 @@ type outputs struct {
 	failedIsInput bool
 }
 
-func openOutputs(a *app, c *backfillCommand) (_ *outputs, err error) {
+// openOutputs opens them; failed may be "", and events are what is read.
+func openOutputs(a *app, b config.Batch, failed string, events []string) (_ *outputs, err error) {
 	o := &outputs{}
 	defer func() {
 		if err != nil {
@@ -33,26 +35,26 @@ func openOutputs(a *app, c *backfillCommand) (_ *outputs, err error) {
 		}
 	}()
 	const hint = "name a file in a directory that exists and can be written"
-	if c.JSON {
+	if b.JSON {
 		o.lines = append(o.lines, a.stdout)
 	}
-	if c.Report != "" {
-		if isInput(c.Report, c.Events) {
-			return nil, usageError(fmt.Errorf("--report %s is one of the event files and would overwrite it", c.Report), "name another file")
+	if b.Report != "" {
+		if isInput(b.Report, events) {
+			return nil, usageError(fmt.Errorf("--report %s is one of the event files and would overwrite it", b.Report), "name another file")
 		}
 		// Emptied only in begin, when it is sure that there will be another.
-		if o.report, err = os.OpenFile(c.Report, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
+		if o.report, err = os.OpenFile(b.Report, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
 			return nil, usageError(fmt.Errorf("opening --report: %w", err), hint)
 		}
 		o.lines = append(o.lines, o.report)
 	}
-	if c.Failed != "" {
-		o.failedIsInput = isInput(c.Failed, c.Events)
-		if info, err := os.Stat(c.Failed); err == nil && !info.Mode().IsRegular() {
-			return nil, usageError(fmt.Errorf("--failed %s is not a regular file", c.Failed), hint)
+	if failed != "" {
+		o.failedIsInput = isInput(failed, events)
+		if info, err := os.Stat(failed); err == nil && !info.Mode().IsRegular() {
+			return nil, usageError(fmt.Errorf("--failed %s is not a regular file", failed), hint)
 		}
 		// Only for the owner: the URLs of failed snapshots keep their queries, or they could not be fetched again.
-		if o.failed, err = renameio.NewPendingFile(c.Failed, renameio.WithPermissions(0o600)); err != nil {
+		if o.failed, err = renameio.NewPendingFile(failed, renameio.WithPermissions(0o600)); err != nil {
 			return nil, usageError(fmt.Errorf("opening --failed: %w", err), hint)
 		}
 	}

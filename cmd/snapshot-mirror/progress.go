@@ -15,7 +15,7 @@ import (
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
 
-// progress shows how far a backfill is: a bar on a terminal, else a log line every 10 s.
+// progress shows how far a batch is: a bar on a terminal, else a log line every 10 s.
 type progress struct {
 	total               func() (n int64, exact bool) // see source.Total
 	begin               time.Time
@@ -23,9 +23,8 @@ type progress struct {
 	stop                func()
 }
 
-func (c *backfillCommand) newProgress(a *app, total func() (int64, bool)) *progress {
+func newProgress(a *app, kind string, total func() (int64, bool)) *progress {
 	p := &progress{total: total, begin: time.Now(), stop: func() {}}
-	kind := c.Progress
 	if kind == "auto" {
 		kind = "log"
 		if file, ok := a.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
@@ -44,7 +43,7 @@ func (c *backfillCommand) newProgress(a *app, total func() (int64, bool)) *progr
 func (p *progress) add(r mirror.Result) {
 	p.done.Add(1)
 	p.bytes.Add(r.Bytes)
-	if r.Outcome == mirror.Failed {
+	if r.Outcome == mirror.Failed || r.Outcome == mirror.Wrong {
 		p.failed.Add(1)
 	}
 }

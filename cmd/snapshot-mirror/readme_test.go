@@ -32,7 +32,7 @@ func TestReadmeTables(t *testing.T) {
 	}
 	want := string(text)
 	for table, rows := range map[string]string{
-		"settings": settingsTable(t), "reasons": reasonsTable(), "exit codes": exitCodeTable(), "metrics": metricsTable(t), "outcomes": outcomesTable(), "pull ends": pullEndsTable(),
+		"settings": settingsTable(t), "reasons": reasonsTable(), "exit codes": exitCodeTable(), "metrics": metricsTable(t), "outcomes": outcomesTable(), "findings": findingsTable(), "pull ends": pullEndsTable(),
 	} {
 		begin, end := "<!-- "+table+": generated -->\n", "<!-- end -->"
 		before, rest, found := strings.Cut(want, begin)
@@ -143,6 +143,19 @@ func pullEndsTable() string {
 	b.WriteString("| end | meaning |\n|---|---|\n")
 	for _, e := range intake.PullEnds {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", e.End, e.Meaning)
+	}
+	return b.String()
+}
+
+func findingsTable() string {
+	var b strings.Builder
+	b.WriteString("| found | `--repair` | meaning |\n|---|---|---|\n")
+	for _, f := range mirror.Findings {
+		repair := string(f.Repair)
+		if f.Right() {
+			repair = "right"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Finding, repair, f.Meaning)
 	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/snapshot-mirror/snapshot-mirror/config"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
 
@@ -39,8 +40,9 @@ func (s *summary) add(r mirror.Result) {
 
 func (s *summary) failed() int64 { return s.outcomes[mirror.Failed] }
 
-func (c *backfillCommand) summaryTo(a *app) io.Writer {
-	if c.JSON {
+// summaryTo is where the summary goes, beside the lines of --json.
+func summaryTo(a *app, b config.Batch) io.Writer {
+	if b.JSON {
 		return a.stderr
 	}
 	return a.stdout
@@ -53,7 +55,7 @@ func (s *summary) print(w io.Writer, destination string) {
 	elapsed := time.Since(s.begin)
 	if s.enqueue {
 		row("enqueued", s.outcomes[mirror.Enqueued], fmt.Sprintf("to %s in %s", destination, elapsed.Round(time.Millisecond)))
-		s.printInput(row)
+		s.in.print(row)
 		_ = t.Flush()
 		return
 	}
@@ -71,34 +73,34 @@ func (s *summary) print(w io.Writer, destination string) {
 			row("  "+string(info.Reason), n, info.Meaning)
 		}
 	}
-	s.printInput(row)
+	s.in.print(row)
 	_ = t.Flush()
 }
 
-// printInput writes what was read.
-func (s *summary) printInput(row func(what string, n int64, note string)) {
-	if n := s.in.stats.OtherShares.Load(); n > 0 {
+// print writes what was read.
+func (in *input) print(row func(what string, n int64, note string)) {
+	if n := in.stats.OtherShares.Load(); n > 0 {
 		row("left to other shares", n, "")
 	}
-	if n := s.in.stats.Announced.Load(); n > 0 {
+	if n := in.stats.Announced.Load(); n > 0 {
 		row("announced as failed by VOD", n, "there is no picture to fetch")
 	}
 	note := ""
-	if n := s.in.stats.Foreign.Load(); n > 0 {
+	if n := in.stats.Foreign.Load(); n > 0 {
 		note = fmt.Sprintf("%d of types that announce no snapshots", n)
 	}
 	what := "events"
-	if s.in.library {
+	if in.library {
 		what = "media"
 		if note != "" {
-			note = fmt.Sprintf("%d of them without snapshots", s.in.stats.Foreign.Load())
+			note = fmt.Sprintf("%d of them without snapshots", in.stats.Foreign.Load())
 		}
 	}
-	row(what, s.in.stats.Events.Load(), note)
-	if n := s.in.stats.Malformed.Load(); n > 0 {
+	row(what, in.stats.Events.Load(), note)
+	if n := in.stats.Malformed.Load(); n > 0 {
 		row("malformed", n, "pieces of input that were passed over")
 	}
-	if n := s.in.unseen(); n > 0 {
+	if n := in.unseen(); n > 0 {
 		row("seconds not listed whole", n, "VOD has more media of one second than it lists")
 	}
 }
