@@ -50,8 +50,8 @@ type Destination struct {
 	Tag          Tags         `help:"Tags of each object in a bucket, with commas between." placeholder:"K=V,..." group:"Destination"`
 }
 
-// Validate is called when all settings are read.
-func (d Destination) Validate() error {
+// CheckObjects says what is wrong with the settings about single objects: a directory knows none of them.
+func (d Destination) CheckObjects() error {
 	switch {
 	case d.SSEKMSKeyID != "" && d.SSE != "KMS":
 		return errors.New("--sse-kms-key-id says nothing without --sse KMS")

@@ -24,9 +24,9 @@ import (
 type hosts struct {
 	rate    rate.Limit // fetches a second of one host; 0 for no limit
 	most    int        // fetches of one host at once
-	share   int   // that a host has unproven
-	bytes   int64 // of the memory for pictures, for one host
-	patient bool  // wait for hosts in back-off
+	share   int        // that a host has unproven
+	bytes   int64      // of the memory for pictures, for one host
+	patient bool       // wait for hosts in back-off
 	log     *slog.Logger
 
 	mu    sync.Mutex

@@ -53,7 +53,7 @@ func s3Text(err error, r minio.ErrorResponse) error {
 }
 
 // s3Code is the form of a service's error codes. Where an answer has none, minio-go puts the status line in its place.
-var s3Code = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,99}$`)
+var s3Code = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._:-]{0,99}$`)
 
 // printable makes a service's text fit for one line of a log.
 func printable(text string, limit int) string {
@@ -127,7 +127,7 @@ func (s *S3) hint(r minio.ErrorResponse) string {
 		return "check --s3-endpoint (or AWS_ENDPOINT_URL_S3): is that address right, http or https, and is the server up?"
 	case status == http.StatusForbidden:
 		return fmt.Sprintf("the credentials need s3:ListBucket on %q, and s3:GetObject and s3:PutObject on what is in it", o.Bucket) + o.Headers.permissions()
-	case strings.HasPrefix(r.Code, "KMS."):
+	case strings.HasPrefix(r.Code, "KMS."), strings.HasPrefix(r.Code, "kms:"): // Amazon's and MinIO's
 		return "check --sse-kms-key-id: is there such a key in the bucket's region, enabled, and may these credentials use it (kms:GenerateDataKey)?"
 	case status >= 300 && status < 400:
 		return s.regionHint(r)

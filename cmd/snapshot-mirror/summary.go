@@ -80,6 +80,9 @@ func (s *summary) printInput(row func(what string, n int64, note string)) {
 	if n := s.in.stats.OtherShares.Load(); n > 0 {
 		row("left to other shares", n, "")
 	}
+	if n := s.in.stats.LeftOut.Load(); n > 0 {
+		row("left out", n, "by --include and --exclude")
+	}
 	if n := s.in.stats.Announced.Load(); n > 0 {
 		row("announced as failed by VOD", n, "there is no picture to fetch")
 	}
