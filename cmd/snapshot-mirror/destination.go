@@ -34,7 +34,7 @@ func (a *app) openDestination(d config.Destination, concurrency int, readOnly bo
 // destinationFor opens what --to names without asking it anything. The caller calls close.
 func (a *app) destinationFor(d config.Destination, concurrency int, readOnly bool) (_ destination, close func() error, _ error) {
 	if err := d.CheckObjects(); err != nil {
-		return nil, nil, usageError(err, "name a bucket, --to s3://BUCKET[/PREFIX], or leave out what only a bucket knows")
+		return nil, nil, usageError(err, "name a bucket with --to s3://BUCKET[/PREFIX], or leave the setting out")
 	}
 	var dest destination
 	var closer io.Closer = nothing{}
