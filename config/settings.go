@@ -17,6 +17,7 @@ type Settings struct {
 	General
 	Destination
 	Source
+	Choice
 	Backfill
 	Callback
 	Queue
@@ -41,12 +42,43 @@ type Destination struct {
 	S3Endpoint   string   `name:"s3-endpoint" help:"S3 service as http(s)://HOST[:PORT]. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's own." placeholder:"URL" group:"Destination"`
 	S3Region     string   `name:"s3-region" help:"S3 region. Default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1." placeholder:"REGION" group:"Destination"`
 	S3Addressing string   `name:"s3-addressing" help:"Bucket in the path or in the host name: ${enum}." enum:"auto,path,virtual" default:"auto" group:"Destination"`
+
+	StorageClass StorageClass `help:"Storage class of what is put into a bucket, e.g. STANDARD_IA. Default: the bucket's." placeholder:"CLASS" group:"Destination"`
+	SSE          string       `name:"sse" help:"Have the bucket encrypt with keys of its own (S3) or of a key service (KMS); off leaves it to the bucket." enum:"off,S3,KMS" default:"off" group:"Destination"`
+	SSEKMSKeyID  string       `name:"sse-kms-key-id" help:"Key for --sse KMS. Default: the account's for S3." placeholder:"ID" group:"Destination"`
+	CacheControl HeaderText   `help:"Cache-Control of what is put into a bucket, e.g. max-age=31536000." placeholder:"TEXT" group:"Destination"`
+	Tag          Tags         `help:"Tags of each object in a bucket, with commas between." placeholder:"K=V,..." group:"Destination"`
+}
+
+// CheckObjects says what is wrong with the settings about single objects: a directory knows none of them.
+func (d Destination) CheckObjects() error {
+	switch {
+	case d.SSEKMSKeyID != "" && d.SSE != "KMS":
+		return errors.New("--sse-kms-key-id says nothing without --sse KMS")
+	case strings.ContainsFunc(d.SSEKMSKeyID, func(r rune) bool { return r <= ' ' || r > '~' }) || len(d.SSEKMSKeyID) > 2048:
+		return errors.New("--sse-kms-key-id must be a key's id, alias or ARN, without blanks")
+	case d.To.Bucket != "":
+		return nil
+	}
+	for _, s := range []struct {
+		name string
+		set  bool
+	}{
+		{"--storage-class", d.StorageClass != ""}, {"--sse", d.SSE == "S3" || d.SSE == "KMS"}, {"--cache-control", d.CacheControl != ""}, {"--tag", len(d.Tag) > 0},
+	} {
+		if s.set {
+			return fmt.Errorf("%s says nothing to a directory, and --to is %s", s.name, d.To)
+		}
+	}
+	return nil
 }
 
 // Source says how pictures are fetched.
 type Source struct {
 	Concurrency         int           `help:"Snapshots worked on at once." default:"32" group:"Source"`
 	HostConcurrency     int           `help:"Most fetches from one host at once, if fewer than --concurrency: to go easy on an origin. A host that doesn't answer has few in any case." placeholder:"N" group:"Source"`
+	Bandwidth           Bandwidth     `help:"Bytes a second of all fetches together, e.g. 10MB; off is no limit." default:"off" placeholder:"BYTES" group:"Source"`
+	Rate                Rate          `help:"Fetches a second from each source host, e.g. 50; off is no limit." default:"off" placeholder:"N" group:"Source"`
 	MaxImageSize        Size          `help:"Largest picture; a larger one fails." default:"64MiB" group:"Source"`
 	BytesInFlight       Size          `help:"Memory for pictures, all together." default:"256MiB" group:"Source"`
 	SourceRetries       int           `help:"Repeat a fetch that failed for a passing reason this often, within seconds." default:"2" group:"Source"`

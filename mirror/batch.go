@@ -83,6 +83,7 @@ type batch[T any] struct {
 	halt context.CancelCauseFunc
 	gate *Gate
 
+	refused  lately
 	mu       sync.Mutex
 	sink     func(Result) error
 	refusals refusals
@@ -128,20 +129,50 @@ func (b *batch[T]) persist(ctx context.Context, s T) (Result, error) {
 		switch {
 		case r.Outcome != Failed:
 			b.gate.Worked()
+			b.refused.none()
 			return r, nil
 		case r.Reason != StoreUnavailable:
 			b.gate.OtherFailure()
 			return r, nil
 		}
+		alone := b.refused.alone(r.Key)
 		if single := b.gate.Failed(r.Err); single {
 			own++
 		} else if b.gate.Outage() > b.options.StorePatience {
+			if alone { // there is nothing else to tell by
+				return r, nil
+			}
 			b.halt(&Stopped{r.Reason, r.Err})
 		}
 		if own == storeTries || b.gate.Wait(b.stop) != nil {
 			return r, nil
 		}
 	}
+}
+
+// lately is which objects the store has not taken since it took one.
+type lately struct {
+	mu   sync.Mutex
+	key  string
+	more bool // than that key
+}
+
+// none notes that the store took an object.
+func (l *lately) none() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.key, l.more = "", false
+}
+
+// alone notes an object that the store did not take, and says whether it is the only one.
+func (l *lately) alone(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.key == "" {
+		l.key = key
+	}
+	l.more = l.more || l.key != key
+	return !l.more
 }
 
 func (b *batch[T]) settle(ctx context.Context, r Result) error {

@@ -50,7 +50,7 @@ func TestBatchAndStore(t *testing.T) {
 				}
 				return nil
 			}},
-		{name: "one object is never taken", patience: time.Minute, least: 1, most: 1, leastM: 399, mostM: 399, fault: func(n int64, r *http.Request) bucketFault {
+		{name: "one object is never taken", patience: 3 * time.Second, least: 1, most: 1, leastM: 399, mostM: 399, fault: func(n int64, r *http.Request) bucketFault {
 			if put(r) && strings.HasSuffix(r.URL.Path, "/video-07/3") {
 				return slow
 			}

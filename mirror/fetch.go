@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
 )
 
 // The worker's own retries are short; waiting for hours belongs to whoever calls it.
@@ -27,11 +28,12 @@ const (
 
 // fetcher gets pictures from their origins.
 type fetcher struct {
-	client  *http.Client
-	hosts   *hosts
-	buffers *buffers
-	options Options
-	log     *slog.Logger
+	client    *http.Client
+	hosts     *hosts
+	buffers   *buffers
+	bandwidth *rate.Limiter // nil for no limit
+	options   Options
+	log       *slog.Logger
 }
 
 // fetch is the work on one picture: its attempts, and the memory it holds.
@@ -151,11 +153,12 @@ func (f *fetch) receive(resp *http.Response) error {
 	}
 	f.loan = loan
 	prover := newProver(claims)
+	body := f.limited(resp.Body)
 	for {
 		if len(loan.mem) == cap(loan.mem) {
 			loan.grow(int(min(2*int64(cap(loan.mem)), limit+1)))
 		}
-		n, err := resp.Body.Read(loan.mem[len(loan.mem):cap(loan.mem)])
+		n, err := body.Read(loan.mem[len(loan.mem):cap(loan.mem)])
 		f.stall.Reset(stallAfter)
 		fresh := loan.mem[len(loan.mem) : len(loan.mem)+n]
 		loan.mem = loan.mem[:len(loan.mem)+n]
@@ -211,13 +214,15 @@ func (f *fetch) again(ctx context.Context, _ *http.Response, err error) (bool, e
 	return f.failure.Reason.Info().Retry == Soon && f.failure.RetryAfter <= retryWaitMax, nil
 }
 
-// wait is how long to wait before the next attempt: what the origin asks for, or a doubling time with jitter.
+// wait is how long to wait before the next attempt: what the origin asks for, or a doubling time with jitter, and in any case as the
+// host's rate has it.
 func (f *fetch) wait(shortest, longest time.Duration, attempt int, _ *http.Response) time.Duration {
+	turn := f.host.turn()
 	if f.failure.RetryAfter > 0 {
-		return f.failure.RetryAfter
+		return max(f.failure.RetryAfter, turn)
 	}
 	d := min(shortest<<min(attempt, 16), longest)
-	return d/2 + rand.N(d/2)
+	return max(d/2+rand.N(d/2), turn)
 }
 
 // classifyFetch turns every error of a request into a Failure.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 // hosts keeps a host that is slow or broken from taking all workers, and leaves it alone while it is broken.
@@ -19,12 +20,13 @@ import (
 //
 // After trouble without an answer between, the host is in back-off: one fetch tries it after 1 s doubling to 1 min, or
 // when Retry-After says. Meanwhile the others wait, if nobody else would try them again, or else are turned away. They do not
-// wait for ever: see patience.
+// wait for ever: see patience. What waits for its turn by the rate waits as long as that takes.
 type hosts struct {
-	most    int   // fetches of one host at once
-	share   int   // that a host has unproven
-	bytes   int64 // of the memory for pictures, for one host
-	patient bool  // wait for hosts in back-off
+	rate    rate.Limit // fetches a second of one host; 0 for no limit
+	most    int        // fetches of one host at once
+	share   int        // that a host has unproven
+	bytes   int64      // of the memory for pictures, for one host
+	patient bool       // wait for hosts in back-off
 	log     *slog.Logger
 
 	mu    sync.Mutex
@@ -42,26 +44,33 @@ const (
 	hostAskedMax = 10 * time.Minute
 )
 
-// patience is how long a host in trouble is waited for, from its first failure on.
+// patience is how long a host in trouble is waited for, from its first failure on. Where our own rate keeps the tries apart, it is
+// longer by what a streak of them takes.
 func (h *host) patience() time.Duration {
+	patience := 5 * time.Minute
 	if !h.answered && h.last.Reason == SourceUnreachable {
-		return 15 * time.Second // it may not exist at all
+		patience = 15 * time.Second // it may not exist at all
 	}
-	return 5 * time.Minute
+	if h.turns != nil {
+		patience += time.Duration(troubleStreak / float64(h.of.rate) * float64(time.Second))
+	}
+	return patience
 }
 
 func newHosts(o Options) *hosts {
 	return &hosts{
+		rate: rate.Limit(o.Rate),
 		most: o.HostConcurrency, share: max(1, o.HostConcurrency/8), bytes: max(o.MaxImageSize, o.BytesInFlight/2), patient: !o.Retried,
 		log: o.Log, known: map[string]*host{},
 	}
 }
 
-// host is what is known of one. Its fields but bytes are guarded by the mutex of all.
+// host is what is known of one. Its fields but bytes and turns are guarded by the mutex of all.
 type host struct {
 	of    *hosts
 	name  string
 	bytes *semaphore.Weighted // its part of the memory for pictures
+	turns *rate.Limiter       // nil for no limit
 
 	limit   int // fetches that may be under way
 	under   int // that are
@@ -74,6 +83,7 @@ type host struct {
 	pause    time.Duration // 0 unless in back-off
 	until    time.Time     // when the next may try
 	timer    *time.Timer
+	nextTurn *time.Timer // while somebody waits for it
 }
 
 // entrance is a fetch that waits. ready is closed when it may begin or, with refused set, never may.
@@ -88,7 +98,7 @@ func (a *hosts) enter(ctx context.Context, name string) (*host, error) {
 	a.mu.Lock()
 	h := a.known[name]
 	if h == nil {
-		h = &host{of: a, name: name, limit: a.share, bytes: semaphore.NewWeighted(a.bytes)}
+		h = &host{of: a, name: name, limit: a.share, bytes: semaphore.NewWeighted(a.bytes), turns: newTurns(a.rate)}
 		a.known[name] = h
 	}
 	e := &entrance{ready: make(chan struct{})}
@@ -168,7 +178,7 @@ func (h *host) resting() bool {
 
 // serve lets in who may begin now, turns away who would wait in vain, and comes again when that changes by itself.
 func (h *host) serve(now time.Time) {
-	for len(h.waiting) > 0 && h.under < h.allowed(now) {
+	for len(h.waiting) > 0 && h.under < h.allowed(now) && h.takeTurn(now) {
 		h.under++
 		close(h.next().ready)
 	}
@@ -198,6 +208,42 @@ func (h *host) allowed(now time.Time) int {
 		return 0
 	}
 	return 1
+}
+
+// newTurns allows a tenth of a second's fetches at once: timers are late, and what they miss is made up for.
+func newTurns(limit rate.Limit) *rate.Limiter {
+	if limit <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(limit, max(1, int(limit/10)))
+}
+
+// takeTurn says whether a fetch may begin now by the rate, and serves again when the next one may.
+func (h *host) takeTurn(now time.Time) bool {
+	if h.turns == nil || h.turns.AllowN(now, 1) {
+		return true
+	}
+	if h.nextTurn != nil {
+		return false
+	}
+	next := h.turns.ReserveN(now, 1)
+	wait := next.DelayFrom(now)
+	next.CancelAt(now)
+	h.nextTurn = time.AfterFunc(wait, func() {
+		h.of.mu.Lock()
+		defer h.of.mu.Unlock()
+		h.nextTurn = nil
+		h.serve(time.Now())
+	})
+	return false
+}
+
+// turn takes the next turn for a fetch that is under way and asks again, and says how far off it is.
+func (h *host) turn() time.Duration {
+	if h.turns == nil {
+		return 0
+	}
+	return h.turns.Reserve().Delay()
 }
 
 func (h *host) next() *entrance {

@@ -51,7 +51,11 @@ func newSourceClient(o Options) *http.Client {
 	if o.tune != nil {
 		o.tune(dialer, transport)
 	}
-	return &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect, Timeout: o.AttemptTimeout}
+	client := &http.Client{Transport: justRoundTrip{transport}, CheckRedirect: o.Origin.checkRedirect, Timeout: o.AttemptTimeout}
+	if o.Bandwidth > 0 {
+		client.Timeout = 0 // limitedBody has it; up to the body, the transport's own suffice
+	}
+	return client
 }
 
 // justRoundTrip hides the transport's CloseIdleConnections: go-retryablehttp calls it whenever it gives up, and so one bad

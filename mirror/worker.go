@@ -35,6 +35,10 @@ type Options struct {
 	Concurrency int
 	// HostConcurrency is how many fetches from one host may be under way. Default Concurrency.
 	HostConcurrency int
+	// Bandwidth is how many bytes of pictures a second are fetched at most, in all. 0 is no limit.
+	Bandwidth int64
+	// Rate is how many fetches a second may begin from one host, retries included. 0 is no limit.
+	Rate float64
 	// MaxImageSize is the largest picture in bytes. Default 64 MiB.
 	MaxImageSize int64
 	// BytesInFlight is the memory for pictures in bytes, of all snapshots together; at least MaxImageSize. Default 256 MiB.
@@ -112,7 +116,9 @@ func New(s Store, o Options) (*Worker, error) {
 			o.BytesInFlight, o.MaxImageSize)
 	}
 	w := &Worker{options: o, store: s, metrics: newMetrics(o.Registerer), log: o.Log}
-	w.fetcher = fetcher{client: newSourceClient(o), hosts: newHosts(o), buffers: newBuffers(o.BytesInFlight), options: o, log: o.Log}
+	w.fetcher = fetcher{
+		client: newSourceClient(o), hosts: newHosts(o), buffers: newBuffers(o.BytesInFlight), bandwidth: newBandwidth(o.Bandwidth), options: o, log: o.Log,
+	}
 	return w, nil
 }
 

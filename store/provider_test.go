@@ -33,7 +33,7 @@ func TestProvider(t *testing.T) {
 	}
 	var rows []string
 	for _, p := range storetest.Providers {
-		if *chosen != "all" && !slices.Contains(strings.Split(*chosen, ","), p.Name) {
+		if !isChosen(p) {
 			continue
 		}
 		t.Run(p.Name, func(t *testing.T) {
@@ -51,6 +51,10 @@ func TestProvider(t *testing.T) {
 	if !t.Failed() {
 		inReadme(t, rows)
 	}
+}
+
+func isChosen(p storetest.Provider) bool {
+	return *chosen == "all" || slices.Contains(strings.Split(*chosen, ","), p.Name)
 }
 
 // columns are the findings that the table has.

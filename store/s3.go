@@ -45,6 +45,8 @@ type S3Options struct {
 	// Addressing is "path", "virtual" or "auto": virtual-host for the providers that need it, path for all others.
 	Addressing  string
 	Credentials S3Credentials
+	// Headers go with each object.
+	Headers S3Headers
 	// Concurrency is how many requests run at once; it sizes the connection pool.
 	Concurrency int
 	// Timeout is how long an answer may take, from the end of a request to the answer's beginning. Default 30 s.
@@ -80,6 +82,9 @@ func NewS3(o S3Options) (*S3, error) {
 	}
 	endpoint, err := s3Endpoint(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.Headers.check(); err != nil {
 		return nil, err
 	}
 	if o.Timeout == 0 {
@@ -273,7 +278,7 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 }
 
 func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) error {
-	options := s3PutOptions(o)
+	options := s.putOptions(o)
 	if summed != sumsMD5 {
 		withCRC32C(&options, o.crc32c())
 	}
@@ -295,11 +300,13 @@ func (s *S3) putWith(ctx context.Context, c minio.Core, o Object, options minio.
 	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)), contentMD5, "", options)
 }
 
-func s3PutOptions(o Object) minio.PutObjectOptions {
-	return minio.PutObjectOptions{
+func (s *S3) putOptions(o Object) minio.PutObjectOptions {
+	options := minio.PutObjectOptions{
 		ContentType:  o.ContentType,
 		UserMetadata: o.Metadata,
 		// Over plain HTTP the default is a streaming signature, which some servers reject or store as content.
 		DisableContentSha256: true,
 	}
+	s.options.Headers.add(&options)
+	return options
 }

@@ -65,7 +65,7 @@ func confirm(req *http.Request, resp *http.Response, etag string) error {
 	}
 	got, err := hex.DecodeString(etag)
 	want, _ := base64.StdEncoding.DecodeString(req.Header.Get("Content-Md5"))
-	if err != nil || len(want) == 0 || len(got) != len(want) || string(got) == string(want) || keyEncrypted(resp.Header) {
+	if err != nil || len(want) == 0 || len(got) != len(want) || string(got) == string(want) || keyEncrypted(resp.Header) || keyEncrypted(req.Header) {
 		return nil
 	}
 	return fmt.Errorf("the bucket confirms an object with MD5 %x where %x was sent", got, want)

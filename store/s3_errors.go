@@ -53,7 +53,7 @@ func s3Text(err error, r minio.ErrorResponse) error {
 }
 
 // s3Code is the form of a service's error codes. Where an answer has none, minio-go puts the status line in its place.
-var s3Code = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,99}$`)
+var s3Code = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._:-]{0,99}$`)
 
 // printable makes a service's text fit for one line of a log.
 func printable(text string, limit int) string {
@@ -116,6 +116,10 @@ func (s *S3) hint(r minio.ErrorResponse) string {
 		return "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
 	case "AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "TemporaryRedirect":
 		return s.regionHint(r)
+	case "InvalidStorageClass":
+		return "the service has no such class: mend --storage-class"
+	case "InvalidTag":
+		return "mend --tag"
 	case "RequestTimeTooSkewed":
 		hint := "set this machine's clock"
 		switch ahead := time.Duration(s.answers.ahead.Load()).Round(time.Second); {
@@ -130,7 +134,9 @@ func (s *S3) hint(r minio.ErrorResponse) string {
 	case status == 0:
 		return "check --s3-endpoint (or AWS_ENDPOINT_URL_S3): is that address right, http or https, and is the server up?"
 	case status == http.StatusForbidden:
-		return fmt.Sprintf("the credentials need s3:ListBucket on %q, and s3:GetObject and s3:PutObject on what is in it", o.Bucket)
+		return fmt.Sprintf("the credentials need s3:ListBucket on %q, and s3:GetObject and s3:PutObject on what is in it", o.Bucket) + o.Headers.permissions()
+	case strings.HasPrefix(r.Code, "KMS."), strings.HasPrefix(r.Code, "kms:"): // Amazon's and MinIO's
+		return "check --sse-kms-key-id: is there such a key in the bucket's region, enabled, and may these credentials use it (kms:GenerateDataKey)?"
 	case status >= 300 && status < 400:
 		return s.regionHint(r)
 	case status == http.StatusRequestEntityTooLarge:
@@ -139,6 +145,9 @@ func (s *S3) hint(r minio.ErrorResponse) string {
 		return ""
 	case status == http.StatusUnauthorized:
 		return "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they are allowed to do"
+	}
+	if names := o.Headers.settings(); len(names) > 0 && (r.StatusCode == http.StatusBadRequest || r.StatusCode == http.StatusNotImplemented) {
+		return "does the service know " + strings.Join(names, ", ") + "? Try without"
 	}
 	return "is --s3-endpoint (or AWS_ENDPOINT_URL_S3) an S3 service, and are --s3-addressing and --s3-region right?"
 }

@@ -61,7 +61,7 @@ func (p *s3Probe) broken(name string, err error) error {
 func (p *s3Probe) send(ctx context.Context, client minio.Core, o Object, change func(*minio.PutObjectOptions)) (minio.UploadInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout*3/2)
 	defer cancel()
-	options := s3PutOptions(o)
+	options := p.putOptions(o)
 	if change != nil {
 		change(&options)
 	}

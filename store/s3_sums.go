@@ -53,14 +53,14 @@ const learnAfter = 16
 // learn tries out whether the service can be told less and do more, with an object that has just been put. Neither request stores
 // anything where the service can: one must meet the object, the other has a wrong checksum.
 func (s *S3) learn(ctx context.Context, o Object) {
-	options := s3PutOptions(o)
+	options := s.putOptions(o)
 	options.SetMatchETagExcept("*")
 	_, err := s.putWith(ctx, s.client, o, options)
 	s.excludes.Store(minio.ToErrorResponse(err).StatusCode == http.StatusPreconditionFailed)
 
 	// Where CRC32C says nothing to the service, this leaves the probe's object.
 	probe := Object{Key: ProbeKey, Body: []byte(probeText), ContentType: "text/plain"}
-	options = s3PutOptions(probe)
+	options = s.putOptions(probe)
 	withCRC32C(&options, wrongCRC32C)
 	_, err = s.putWith(ctx, s.client, probe, options)
 	if minio.ToErrorResponse(err).StatusCode == http.StatusBadRequest {

@@ -15,6 +15,7 @@ type backfillCommand struct {
 	Events []string `arg:"" optional:"" help:"Event files, directories of them, or - for standard input. NDJSON, JSON or arrays, also gzip or zstd."`
 	config.Destination
 	config.Source
+	config.Choice
 	config.Backfill
 	config.VOD
 	config.FromVOD

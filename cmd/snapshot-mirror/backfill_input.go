@@ -34,15 +34,19 @@ type source[T any] interface {
 
 func (c *backfillCommand) openInput(a *app) (*input, error) {
 	limit := newLogLimit(a)
-	if c.FromVOD.FromVOD {
-		return c.openLibrary(a, limit)
+	filter, err := newFilter(c.Choice)
+	if err != nil {
+		return nil, err
 	}
-	return openFiles(a, c.Events, c.Shard, limit)
+	if c.FromVOD.FromVOD {
+		return c.openLibrary(a, limit, filter)
+	}
+	return openFiles(a, c.Events, c.Shard, filter, limit)
 }
 
 // openFiles opens event files as input.
-func openFiles(a *app, names []string, shard config.Shard, limit *logLimit) (*input, error) {
-	files := &intake.Files{Names: names, Stdin: a.stdin, Take: shard.Takes, Malformed: limit.malformed, Announced: limit.announced}
+func openFiles(a *app, names []string, shard config.Shard, filter mirror.Filter, limit *logLimit) (*input, error) {
+	files := &intake.Files{Names: names, Stdin: a.stdin, Take: shard.Takes, Filter: filter, Malformed: limit.malformed, Announced: limit.announced}
 	if err := files.Measure(); err != nil {
 		return nil, usageError(fmt.Errorf("reading events: %w", err), "name event files, directories, or - for standard input")
 	}
@@ -52,14 +56,14 @@ func openFiles(a *app, names []string, shard config.Shard, limit *logLimit) (*in
 	}, nil
 }
 
-func (c *backfillCommand) openLibrary(a *app, limit *logLimit) (*input, error) {
+func (c *backfillCommand) openLibrary(a *app, limit *logLimit, filter mirror.Filter) (*input, error) {
 	api, err := a.newAPI(c.VOD, c.VODRate)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
 	library := &intake.Library{
-		API: api, Since: c.Since.At(now), Until: c.Until.At(now), FileIDs: c.FileID, Take: c.Shard.Takes, Malformed: limit.media, Log: a.log,
+		API: api, Since: c.Since.At(now), Until: c.Until.At(now), FileIDs: c.FileID, Take: c.Shard.Takes, Filter: filter, Malformed: limit.media, Log: a.log,
 	}
 	in := &input{
 		source: library, stats: &library.Stats, library: true, settled: func(mirror.Result) error { return nil }, unseen: library.Unseen,
@@ -87,6 +91,9 @@ func (c *backfillCommand) describeRun() string {
 	to := c.To.String() + " " + c.KeyTemplate
 	if c.Enqueue {
 		to = "queue " + c.QueueName
+	}
+	if len(c.Include)+len(c.Exclude) > 0 {
+		to += fmt.Sprintf(" include %q exclude %q", c.Include, c.Exclude)
 	}
 	return fmt.Sprintf("from %s application %d since %q until %q share %q to %s", c.VODEndpoint, c.VODSubAppID, c.Since, c.Until, c.Shard, to)
 }

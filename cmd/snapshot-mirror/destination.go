@@ -33,6 +33,9 @@ func (a *app) openDestination(d config.Destination, concurrency int, readOnly bo
 
 // destinationFor opens what --to names without asking it anything. The caller calls close.
 func (a *app) destinationFor(d config.Destination, concurrency int, readOnly bool) (_ destination, close func() error, _ error) {
+	if err := d.CheckObjects(); err != nil {
+		return nil, nil, usageError(err, "name a bucket with --to s3://BUCKET[/PREFIX], or leave the setting out")
+	}
 	var dest destination
 	var closer io.Closer = nothing{}
 	if d.To.Bucket == "" {
@@ -69,12 +72,27 @@ func (a *app) openS3(d config.Destination, concurrency int) (*store.S3, error) {
 			AccessKeyID: aws.AccessKeyID, SecretAccessKey: aws.SecretAccessKey.Reveal(), SessionToken: aws.SessionToken.Reveal(),
 			Profile: aws.Profile, File: aws.SharedConfig,
 		},
+		Headers: store.S3Headers{
+			StorageClass: string(d.StorageClass), CacheControl: string(d.CacheControl), SSE: serverSide[d.SSE], KMSKeyID: d.SSEKMSKeyID, Tags: d.Tag,
+		},
 		Concurrency: concurrency, AppName: "snapshot-mirror", AppVersion: version(),
 	})
 	if err != nil {
 		return nil, usageError(err, "check --to and --s3-endpoint (or AWS_ENDPOINT_URL_S3), e.g. --s3-endpoint http://127.0.0.1:9000")
 	}
 	return s3, nil
+}
+
+// serverSide is what the values of --sse mean.
+var serverSide = map[string]string{"S3": store.SSES3, "KMS": store.SSEKMS}
+
+// newFilter makes the filter of --include and --exclude.
+func newFilter(c config.Choice) (mirror.Filter, error) {
+	f, err := mirror.ParseFilter(c.Include, c.Exclude)
+	if err != nil {
+		return f, usageError(err, "write a rule like file-id=5285890*,definition=10,20,time-offset=0-60000")
+	}
+	return f, nil
 }
 
 // newWorker makes the worker that the settings describe; o adds what is no setting.
@@ -86,6 +104,7 @@ func (a *app) newWorker(dest mirror.Store, d config.Destination, s config.Source
 	o.Key, o.UserAgent, o.Log = key, "snapshot-mirror/"+version(), a.log
 	o.Concurrency, o.MaxImageSize, o.BytesInFlight = s.Concurrency, int64(s.MaxImageSize), int64(s.BytesInFlight)
 	o.HostConcurrency, o.SourceRetries, o.IdleTimeout, o.AttemptTimeout = s.HostConcurrency, s.SourceRetries, s.IdleTimeout, s.AttemptTimeout
+	o.Bandwidth, o.Rate = int64(s.Bandwidth), float64(s.Rate)
 	o.AllowPrivateSources, o.Proxy = s.AllowPrivateSources, s.SourceProxy.Reveal()
 	o.Origin = mirror.Origin{
 		Hosts: s.SourceHost, Referer: s.SourceReferer, Header: s.SourceHeader.Reveal(), Rewrite: s.SourceRewrite, HTTPS: s.SourceHTTPS, HotlinkKey: s.HotlinkKey.Reveal(),

@@ -22,6 +22,7 @@ import (
 type serveCommand struct {
 	config.Destination
 	config.Source
+	config.Choice
 	config.Callback
 	config.VOD
 	config.Pull
@@ -42,6 +43,10 @@ func (c *serveCommand) Validate() error {
 // Run serves until a signal, and then drains. The order: admin, so that somebody can look; the queue; intake. At the end the
 // other way round.
 func (c *serveCommand) Run(a *app) error {
+	filter, err := newFilter(c.Choice)
+	if err != nil {
+		return err
+	}
 	registry := newRegistry()
 	dest, closeDest, err := a.destinationFor(c.Destination, c.Concurrency, false)
 	if err != nil {
@@ -52,7 +57,7 @@ func (c *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	s := &serving{a: a, c: c, events: newEventCounter(registry)}
+	s := &serving{a: a, c: c, events: newEventCounter(registry), filter: filter}
 	puller, err := s.newPuller()
 	if err != nil {
 		return err
@@ -96,6 +101,7 @@ type serving struct {
 	accepting atomic.Bool                 // the callback is up, and no signal has come
 	counts    counts
 	history   admin.History
+	filter    mirror.Filter
 }
 
 // untilStopped works off the queue until a signal, stops intake, and finishes what is in flight within --drain.
@@ -226,6 +232,7 @@ func (s *serving) startCallback(q *queue.Queue) (*listener, error) {
 	}
 	return listen("--listen", s.c.Listen, &intake.Callback{
 		Path: s.c.CallbackPath, Queue: q, MaxBody: int64(s.c.MaxEventSize), Log: s.a.log, Count: s.events.from("callback"),
+		Filter: s.filter, LeftOut: s.events.leftOutFrom("callback"),
 		Auth: intake.Auth{
 			SignKeys: s.c.SignKey.Reveal(), User: s.c.CallbackUser, Password: s.c.CallbackPassword.Reveal(),
 			PathSecret: s.c.CallbackSecret.Reveal(), Networks: s.c.AllowFrom,
@@ -322,12 +329,16 @@ func (l *listener) shutdown(within time.Duration) {
 func (l *listener) close() { _ = l.server.Close() }
 
 // eventCounter counts what came in.
-type eventCounter struct{ events *prometheus.CounterVec }
+type eventCounter struct{ events, leftOut *prometheus.CounterVec }
 
 func newEventCounter(r prometheus.Registerer) *eventCounter {
-	c := &eventCounter{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "snapshot_mirror_events_total", Help: "Events, or requests that held none, by source (callback, pull, enqueue) and outcome."}, []string{"source", "outcome"})}
-	r.MustRegister(c.events)
+	c := &eventCounter{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "snapshot_mirror_events_total", Help: "Events, or requests that held none, by source (callback, pull, enqueue) and outcome."}, []string{"source", "outcome"}),
+		leftOut: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "snapshot_mirror_left_out_total", Help: "Snapshots that were announced and not queued, as --include and --exclude say, by source (callback, pull)."}, []string{"source"}),
+	}
+	r.MustRegister(c.events, c.leftOut)
 	return c
 }
 
@@ -339,6 +350,12 @@ func (c *eventCounter) from(source string) func(intake.EventOutcome, int) {
 	return func(outcome intake.EventOutcome, n int) {
 		c.events.WithLabelValues(source, string(outcome)).Add(float64(n))
 	}
+}
+
+// leftOutFrom counts for a source what the filter does not take.
+func (c *eventCounter) leftOutFrom(source string) func(int) {
+	n := c.leftOut.WithLabelValues(source)
+	return func(more int) { n.Add(float64(more)) }
 }
 
 // newRegistry has what every Go program tells, and the version.

@@ -17,7 +17,7 @@ func (s *serving) newPuller() (*intake.Puller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &intake.Puller{API: api, Unhandled: intake.Unhandled(s.c.PullUnhandled), Log: s.a.log}, nil
+	return &intake.Puller{API: api, Filter: s.filter, Unhandled: intake.Unhandled(s.c.PullUnhandled), Log: s.a.log}, nil
 }
 
 // startPuller pulls until a signal. pulled is closed when everything that was pulled is settled.
@@ -30,6 +30,7 @@ func (s *serving) startPuller(p *intake.Puller, q *queue.Queue, registry prometh
 	p.Queue = q
 	count := newPullMetrics(registry, p.Works)
 	p.Count, p.Ended, p.Failed = s.events.from("pull"), count.end, count.failure
+	p.LeftOut = s.events.leftOutFrom("pull")
 	go func() {
 		defer close(pulled)
 		p.Run(s.a.ctx, s.c.Pullers)

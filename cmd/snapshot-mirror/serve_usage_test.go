@@ -33,6 +33,8 @@ func TestWrongUseOfServe(t *testing.T) {
 		{"retries in the wrong order", nil, []string{"serve", "--retry-min=2h"}, 2, "--retry-min", "serve --help"},
 		{"half of Basic", []string{"SNAPSHOT_MIRROR_CALLBACK_PASSWORD=wrong-secret"}, []string{"serve"}, 2, "--callback-user", "serve --help"},
 		{"empty key", nil, []string{"serve", "--sign-key="}, 2, "empty key", "serve --help"},
+		{"tags of a directory", nil, []string{"serve", "--tag=a=b"}, 2, "--tag says nothing to a directory", "--to s3://BUCKET"},
+		{"rule that is none", nil, []string{"serve", "--include=10"}, 2, "--include", "write a rule like"},
 		{"events for serve", nil, []string{"serve", "events.ndjson"}, 2, "unexpected argument", "serve --help"},
 
 		{"failed, without a verb", nil, []string{"failed"}, 2, "expected one of", "failed --help"},

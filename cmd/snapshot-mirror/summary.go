@@ -82,6 +82,9 @@ func (in *input) print(row func(what string, n int64, note string)) {
 	if n := in.stats.OtherShares.Load(); n > 0 {
 		row("left to other shares", n, "")
 	}
+	if n := in.stats.LeftOut.Load(); n > 0 {
+		row("left out", n, "by --include and --exclude")
+	}
 	if n := in.stats.Announced.Load(); n > 0 {
 		row("announced as failed by VOD", n, "there is no picture to fetch")
 	}

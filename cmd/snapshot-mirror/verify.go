@@ -18,6 +18,7 @@ type verifyCommand struct {
 	Events []string `arg:"" optional:"" help:"Event files, directories of them, or - for standard input, as backfill reads them."`
 	config.Destination
 	config.Source
+	config.Choice
 	config.Batch
 	config.Verify
 }
@@ -47,8 +48,11 @@ func (c *verifyCommand) Validate() error {
 func (c *verifyCommand) Run(a *app) error {
 	var in *input
 	if len(c.Events) > 0 {
-		var err error
-		if in, err = openFiles(a, c.Events, c.Shard, newLogLimit(a)); err != nil {
+		filter, err := newFilter(c.Choice)
+		if err != nil {
+			return err
+		}
+		if in, err = openFiles(a, c.Events, c.Shard, filter, newLogLimit(a)); err != nil {
 			return err
 		}
 	}

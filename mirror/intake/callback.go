@@ -50,6 +50,8 @@ type Callback struct {
 	Path  string
 	Queue Queue
 	Auth  Auth
+	// Filter says which snapshots are queued. An event of which none is counts as foreign.
+	Filter mirror.Filter
 	// MaxBody is the largest body in bytes; 0 is DefaultMaxBody.
 	MaxBody int64
 	// Timeout is for a whole request, from its headers to its answer; 0 is DefaultCallbackTimeout. VOD gives up after 5 s.
@@ -58,6 +60,8 @@ type Callback struct {
 	Log *slog.Logger
 	// Count is told of each outcome, for metrics, by many goroutines at once; may be nil.
 	Count func(outcome EventOutcome, n int)
+	// LeftOut is told of snapshots that Filter does not take, like Count.
+	LeftOut func(n int)
 
 	once     sync.Once
 	bodies   *semaphore.Weighted // bytes
@@ -318,12 +322,16 @@ func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) e
 		c.malformed(t, line, err)
 		return nil
 	}
-	if len(event.Snapshots) > 0 {
-		if err := c.Queue.Add(ctx, event.Snapshots); err != nil {
+	wanted, leftOut := c.Filter.Split(event.Snapshots)
+	if len(wanted) > 0 {
+		if err := c.Queue.Add(ctx, wanted); err != nil {
 			return err
 		}
 		c.count(EventQueued, 1)
 		t.queued++
+	}
+	if leftOut > 0 && c.LeftOut != nil {
+		c.LeftOut(leftOut)
 	}
 	// Told only now, as a queue that fails brings the event again.
 	for _, failed := range event.Failed {
@@ -337,10 +345,10 @@ func (c *Callback) event(ctx context.Context, t *taken, text []byte, line int) e
 	switch {
 	case len(event.Malformed) > 0:
 		c.count(EventMalformed, 1)
-		if len(event.Snapshots) == 0 {
+		if len(wanted)+leftOut == 0 {
 			t.malformed(line, event.Malformed[0])
 		}
-	case len(event.Snapshots) == 0:
+	case len(wanted) == 0:
 		c.count(EventForeign, 1)
 		t.foreign++
 	}

@@ -35,6 +35,8 @@ type Stats struct {
 	Malformed atomic.Int64 // pieces of input that can't be used
 	// OtherShares counts snapshots that Files.Take refused.
 	OtherShares atomic.Int64
+	// LeftOut counts snapshots that Files.Filter does not take.
+	LeftOut atomic.Int64
 }
 
 // Files reads events from files, directories and standard input, one after the other, without holding more than one event.
@@ -45,6 +47,8 @@ type Files struct {
 	Stdin io.Reader
 	// Take says whether the snapshots of a file id are wanted; nil wants all.
 	Take func(fileID string) bool
+	// Filter says which snapshots are wanted; of other shares, none is asked about.
+	Filter mirror.Filter
 	// Malformed is told of each piece that can't be used: the file, the line where it begins (0 when it is none), and why.
 	Malformed func(file string, line int, err error)
 	// Announced is told of each snapshot that VOD itself announced as failed.
@@ -207,6 +211,10 @@ func (f *Files) take(ctx context.Context, name string, line int, event vod.Event
 	for _, s := range event.Snapshots {
 		if f.Take != nil && !f.Take(s.FileID) {
 			f.Stats.OtherShares.Add(1)
+			continue
+		}
+		if !f.Filter.Takes(s) {
+			f.Stats.LeftOut.Add(1)
 			continue
 		}
 		select {

@@ -26,6 +26,8 @@ type Library struct {
 	FileIDs []string
 	// Take says whether the snapshots of a file id are wanted; nil wants all.
 	Take func(fileID string) bool
+	// Filter says which snapshots are wanted; of other shares, none is asked about.
+	Filter mirror.Filter
 	// Journal notes how far the work is; nil notes nothing. Since is then where it begins if nothing is noted.
 	Journal *Journal
 	// Malformed is told of media that can't be used, by file id.
@@ -229,6 +231,8 @@ func (l *Library) send(ctx context.Context, out chan<- mirror.Snapshot, m vod.Me
 		l.Stats.OtherShares.Add(int64(len(snapshots)))
 		snapshots = nil
 	}
+	snapshots, leftOut := l.Filter.Split(snapshots)
+	l.Stats.LeftOut.Add(int64(leftOut))
 	if l.Journal != nil {
 		l.Journal.begin(m, len(snapshots))
 	}

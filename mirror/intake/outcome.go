@@ -20,7 +20,7 @@ var EventOutcomes = []struct {
 	Meaning string
 }{
 	{EventQueued, "an event whose snapshots are in the queue"},
-	{EventForeign, "an event without snapshots for us: of another type, or with nothing but snapshots that VOD announces as failed"},
+	{EventForeign, "an event without snapshots for us: of another type, or with nothing but snapshots that VOD announces as failed, or that --include and --exclude leave out"},
 	{EventMalformed, "a piece of a body, or a body, that is no event, or an event with items that can't be named"},
 	{EventTooLarge, "a request whose body is larger than the limit"},
 	{EventUnauthorized, "a request that did not pass authentication"},

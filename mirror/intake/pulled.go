@@ -68,10 +68,14 @@ func (p *Puller) queue(ctx context.Context, pulled vod.Pulled) (handled, mixed b
 		p.tellUnhandled(event.Type)
 		return false, false, nil
 	}
-	if len(event.Snapshots) > 0 {
-		if err := p.Queue.Add(ctx, event.Snapshots); err != nil {
+	wanted, leftOut := p.Filter.Split(event.Snapshots)
+	if len(wanted) > 0 {
+		if err := p.Queue.Add(ctx, wanted); err != nil {
 			return false, false, err
 		}
+	}
+	if leftOut > 0 && p.LeftOut != nil {
+		p.LeftOut(leftOut)
 	}
 	for _, failed := range event.Failed {
 		if more, ok := p.items.allow(time.Now()); ok {
@@ -84,7 +88,7 @@ func (p *Puller) queue(ctx context.Context, pulled vod.Pulled) (handled, mixed b
 	switch {
 	case len(event.Malformed) > 0:
 		p.count(EventMalformed, 1)
-	case len(event.Snapshots) > 0:
+	case len(wanted) > 0:
 		p.count(EventQueued, 1)
 	default:
 		p.count(EventForeign, 1)

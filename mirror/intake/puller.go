@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 	"github.com/snapshot-mirror/snapshot-mirror/mirror/vod"
 )
 
@@ -23,6 +24,8 @@ type Puller struct {
 	Queue Queue
 	// Unhandled says what becomes of events that can't be queued as snapshots.
 	Unhandled Unhandled
+	// Filter says which snapshots are queued. An event of which none is counts as foreign, and is done with.
+	Filter mirror.Filter
 	// PulledFor is how long an event stays with who pulled it; 0 is vod.PulledFor.
 	PulledFor time.Duration
 	// Log may be nil. What strangers send reaches it clipped and without control characters.
@@ -32,6 +35,8 @@ type Puller struct {
 	Count  func(EventOutcome, int)
 	Ended  func(PullEnd, int)
 	Failed func(vod.APIErrorKind)
+	// LeftOut is told of snapshots that Filter does not take, like Count.
+	LeftOut func(n int)
 
 	decoder *decoder
 	items   limit

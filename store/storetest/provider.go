@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net"
 	"os"
@@ -43,9 +44,13 @@ func (p Provider) Start(t testing.TB) *Server {
 // Version is that of its module.
 func (p Provider) Version(t testing.TB) string { return version(t, p.module, p.path) }
 
+// KMSKey is the one key that MinIO knows here. Only MinIO encrypts.
+const KMSKey = "test-key"
+
 func startMinIO(t testing.TB, s *Server) {
 	c := exec.Command(program(t, providers, "minio"), "server", "--quiet", "--address", s.address(), s.Folder)
-	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "MINIO_ROOT_USER="+s.AccessKey, "MINIO_ROOT_PASSWORD="+s.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off")
+	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "MINIO_ROOT_USER="+s.AccessKey, "MINIO_ROOT_PASSWORD="+s.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
+		"MINIO_KMS_SECRET_KEY="+KMSKey+":"+base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	s.start(t, c)
 }
 
