@@ -74,7 +74,7 @@ func TestBatchAndStore(t *testing.T) {
 			}
 			return nil
 		}},
-		{name: "all is denied from the sixth video on", stopped: mirror.StoreDenied, least: 91, most: 100 + 4*workers, leastM: 60, mostM: 60, hint: "s3:PutObject",
+		{name: "all is denied from the sixth video on", stopped: mirror.StoreDenied, least: 80, most: 100 + 4*workers, leastM: 60, mostM: 60, hint: "s3:PutObject",
 			fault: func(n int64, r *http.Request) bucketFault {
 				if put(r) && !strings.Contains(r.URL.Path, "/video-0") || of(r, "video-06") || of(r, "video-07") || of(r, "video-08") || of(r, "video-09") {
 					return forbidden
