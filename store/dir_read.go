@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path"
@@ -30,7 +31,10 @@ func (d *Dir) Open(ctx context.Context, key string) (*Reading, error) {
 		_ = file.Close()
 		return nil, &Error{Kind: Unavailable, Op: op, Key: key, Err: errors.New("it is being replaced")}
 	}
-	return &Reading{ReadCloser: file, Info: info, ETag: fmt.Sprintf("%x-%x", now.ModTime().UnixNano(), now.Size())}, nil
+	// With its record, which has the digest: a clock of the file system may stand still between two puts.
+	record, _ := d.root.ReadFile(recordName(key))
+	etag := fmt.Sprintf("%x-%x-%x", now.ModTime().UnixNano(), now.Size(), crc32.Checksum(record, castagnoli))
+	return &Reading{ReadCloser: file, Info: info, ETag: etag}, nil
 }
 
 // List gives up to n objects whose keys begin with prefix and come after a key, in the order of their bytes. What is
