@@ -41,11 +41,14 @@ const (
 	exitInterrupted = 130
 )
 
-// exitCodes are what the README and scripts rely on.
-var exitCodes = []struct {
+// exitCode is a row of exitCodes.
+type exitCode struct {
 	code    int
 	meaning string
-}{
+}
+
+// exitCodes are what the README and scripts rely on.
+var exitCodes = []exitCode{
 	{exitOK, "all snapshots are mirrored, or were there already; `verify`: all is right, or has been repaired; `serve`: stopped by a signal, in good order"},
 	{exitCannotRun, "could not run, or ended early: the destination, the queue or `serve` is down or refuses us, the disk is full; run the same command again when that is mended (`serve` itself waits for its destination)"},
 	{exitUsage, "usage or settings are wrong; nothing was done"},

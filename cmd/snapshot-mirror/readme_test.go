@@ -129,51 +129,53 @@ func metricsTable(t *testing.T) string {
 	return "| metric | labels | |\n|---|---|---|\n" + strings.Join(rows, "")
 }
 
-func outcomesTable() string {
+// table writes a row for each element; head names the columns.
+func table[T any](head []string, elements []T, row func(T) []any) string {
+	line := strings.Repeat("| %v ", len(head)) + "|\n"
 	var b strings.Builder
-	b.WriteString("| outcome | meaning |\n|---|---|\n")
-	for _, o := range intake.EventOutcomes {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", o.Outcome, o.Meaning)
+	b.WriteString("| " + strings.Join(head, " | ") + " |\n" + strings.Repeat("|---", len(head)) + "|\n")
+	for _, e := range elements {
+		fmt.Fprintf(&b, line, row(e)...)
 	}
 	return b.String()
+}
+
+func code[T ~string](s T) string { return "`" + string(s) + "`" }
+
+func outcomesTable() string {
+	return table([]string{"outcome", "meaning"}, intake.EventOutcomes, func(o struct {
+		Outcome intake.EventOutcome
+		Meaning string
+	}) []any {
+		return []any{code(o.Outcome), o.Meaning}
+	})
 }
 
 func pullEndsTable() string {
-	var b strings.Builder
-	b.WriteString("| end | meaning |\n|---|---|\n")
-	for _, e := range intake.PullEnds {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", e.End, e.Meaning)
-	}
-	return b.String()
+	return table([]string{"end", "meaning"}, intake.PullEnds, func(e struct {
+		End     intake.PullEnd
+		Meaning string
+	}) []any {
+		return []any{code(e.End), e.Meaning}
+	})
 }
 
 func findingsTable() string {
-	var b strings.Builder
-	b.WriteString("| found | `--repair` | meaning |\n|---|---|---|\n")
-	for _, f := range mirror.Findings {
+	return table([]string{"found", "`--repair`", "meaning"}, mirror.Findings, func(f mirror.FindingInfo) []any {
 		repair := string(f.Repair)
 		if f.Right() {
 			repair = "right"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Finding, repair, f.Meaning)
-	}
-	return b.String()
+		return []any{code(f.Finding), repair, f.Meaning}
+	})
 }
 
 func reasonsTable() string {
-	var b strings.Builder
-	b.WriteString("| reason | try again | meaning |\n|---|---|---|\n")
-	for _, r := range mirror.Reasons {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Reason, r.Retry, r.Meaning)
-	}
-	return b.String()
+	return table([]string{"reason", "try again", "meaning"}, mirror.Reasons, func(r mirror.ReasonInfo) []any {
+		return []any{code(r.Reason), r.Retry, r.Meaning}
+	})
 }
 
 func exitCodeTable() string {
-	var b strings.Builder
-	b.WriteString("| code | meaning |\n|---|---|\n")
-	for _, c := range exitCodes {
-		fmt.Fprintf(&b, "| %d | %s |\n", c.code, c.meaning)
-	}
-	return b.String()
+	return table([]string{"code", "meaning"}, exitCodes, func(c exitCode) []any { return []any{c.code, c.meaning} })
 }
