@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,4 +81,25 @@ func TestFilterErrors(t *testing.T) {
 	if _, err := mirror.ParseFilter(nil, []string{"x"}); err == nil || err.Error()[:9] != "--exclude" {
 		t.Errorf("got %v, want an error that names --exclude", err)
 	}
+}
+
+// Whatever a rule says, it is taken, and then answers for any snapshot, or refused with one short line.
+func FuzzParseFilter(f *testing.F) {
+	f.Add("file-id=528*,definition=10,20,time-offset=0-60000", "528", int64(10), 1000.5)
+	f.Add("time-offset=60000-", "", int64(0), 0.0)
+	f.Add("definition=-1\x1b", "[", int64(-1), -1.0)
+	f.Fuzz(func(t *testing.T, text, file string, definition int64, offset float64) {
+		filter, err := mirror.ParseFilter([]string{text}, nil)
+		if err != nil {
+			if got := err.Error(); len(got) > 1000 || strings.ContainsAny(got, "\n\x1b") {
+				t.Errorf("not fit for a line: %q", got)
+			}
+			return
+		}
+		s := mirror.Snapshot{FileID: file, Definition: definition, TimeOffset: mirror.TimeOffset(offset)}
+		excluding, err := mirror.ParseFilter(nil, []string{text})
+		if err != nil || filter.Takes(s) == excluding.Takes(s) {
+			t.Errorf("%q takes %+v both as --include and as --exclude (%v)", text, s, err)
+		}
+	})
 }
