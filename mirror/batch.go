@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/snapshot-mirror/snapshot-mirror/store"
 )
 
@@ -31,28 +29,18 @@ func runBatch[T any](ctx, stop context.Context, w *Worker, try func(context.Cont
 	stop, halt := context.WithCancelCause(stop)
 	defer halt(nil)
 	b := &batch[T]{Worker: w, try: try, stop: stop, halt: halt, sink: sink, gate: NewGate(w.log)}
-	places := NewPlaces(w.options.Concurrency)
-	var group errgroup.Group
-	for range w.options.Concurrency + Spare {
-		group.Go(func() error {
-			for {
-				place, err := places.Take(stop)
-				if err != nil {
-					return nil
-				}
-				more, err := b.one(place.With(ctx), source)
-				place.Leave()
-				if err != nil {
-					halt(err)
-				}
-				if err != nil || !more {
-					return err
-				}
-			}
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
+	var failed error // of the context or the sink, which ended the batch
+	var once sync.Once
+	RunPlaces(stop, w.options.Concurrency, func(place *Place) bool {
+		more, err := b.one(place.With(ctx), source)
+		if err != nil {
+			once.Do(func() { failed = err })
+			halt(err)
+		}
+		return more
+	})
+	if failed != nil {
+		return failed
 	}
 	if stopped, ok := errors.AsType[*Stopped](context.Cause(stop)); ok {
 		return stopped

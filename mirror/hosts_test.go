@@ -10,14 +10,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/snapshot-mirror/snapshot-mirror/store"
 	"github.com/snapshot-mirror/snapshot-mirror/store/storetest"
@@ -384,40 +382,36 @@ func TestManyHosts(t *testing.T) {
 // Whatever comes in whatever order, no more than the limit are under way, everybody comes in or is turned away, and nothing is
 // left behind.
 func TestHostsUnderLoad(t *testing.T) {
-	var wait sync.WaitGroup
 	a := newHosts(Options{Concurrency: 16, HostConcurrency: 16, Retried: true, Log: slog.New(slog.DiscardHandler)})
 	var under [3]gauge
-	places := NewPlaces(16)
-	for i := range 200 {
-		wait.Go(func() {
-			for j := range 50 {
-				ctx, cancel := context.WithCancel(t.Context())
-				place, err := places.Take(ctx)
-				if err != nil {
-					t.Error(err)
-				}
-				if (i+j)%7 == 0 {
-					go cancel()
-				}
-				k := (i + j) % 3
-				_ = place.begin() // as Mirror does
-				h, err := a.enter(place.With(ctx), fmt.Sprint(k))
-				if err == nil {
-					under[k].enter()
-					if (i*j)%5 == 0 {
-						h.trouble(hostFailf(SourceBusy, "x"))
-					} else {
-						h.answer()
-					}
-					under[k].leave()
-					h.leave()
-				}
-				place.Leave()
-				cancel()
-			}
-		})
-	}
-	wait.Wait()
+	var pieces atomic.Int64
+	places := newPlaces(t.Context(), 16, func(place *Place) bool {
+		i := int(pieces.Add(1))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if i%7 == 0 {
+			go cancel()
+		}
+		k := i % 3
+		_ = place.begin() // as Mirror does
+		h, err := a.enter(place.With(ctx), fmt.Sprint(k))
+		if err != nil {
+			return i < 10_000
+		}
+		under[k].enter()
+		if i%5 == 0 {
+			h.trouble(hostFailf(SourceBusy, "x"))
+		} else {
+			h.answer()
+		}
+		if i%11 == 0 {
+			place.Leave() // as a stall does
+		}
+		under[k].leave()
+		h.leave()
+		return i < 10_000
+	})
+	places.run()
 	for _, name := range slices.Sorted(maps.Keys(a.known)) {
 		if h := a.known[name]; h.under != 0 || len(h.waiting) != 0 {
 			t.Errorf("host %s: %d under way, %d waiting", name, h.under, len(h.waiting))
@@ -428,11 +422,7 @@ func TestHostsUnderLoad(t *testing.T) {
 			t.Errorf("host %d: %d at once", k, most)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for _, s := range []*semaphore.Weighted{places.asking, places.working} {
-		if err := s.Acquire(ctx, 16); err != nil {
-			t.Error("a place is lost")
-		}
+	if places.active != 0 || places.total != 0 || !places.working.TryAcquire(16) {
+		t.Errorf("%d places are active and %d goroutines at work after the end, or a place is lost", places.active, places.total)
 	}
 }

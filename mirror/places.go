@@ -5,57 +5,105 @@ import (
 	"errors"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 )
-
-// Places bound how many snapshots are worked on at once. A snapshot that only waits, for its host or for a byte of its picture,
-// lends its place to another, so that a host that does not answer holds up nobody else. Whoever works has more goroutines than
-// places, by Spare, and takes a place before it asks for a snapshot.
-type Places struct {
-	// asking is held while a snapshot is asked for and worked on, working only while it is worked on: else what comes back from
-	// waiting for its host would wait for those who wait for more to do.
-	asking, working *semaphore.Weighted
-}
 
 // Spare is how many snapshots may wait beside those that are worked on. It bounds memory: some KB for each.
 const Spare = 1024
 
-// NewPlaces makes n of them.
-func NewPlaces(n int) *Places {
-	return &Places{semaphore.NewWeighted(int64(n)), semaphore.NewWeighted(int64(n))}
+// RunPlaces calls work again and again, by n goroutines at once, until each has been told that there is no more, and waits for them.
+// Work takes a snapshot, if there is one, and mirrors it with the place that it was given: see [Place.With]. A snapshot that only
+// waits, for its host or for a byte of its picture, lends its place to one more goroutine, up to Spare of them, so that a host that
+// does not answer holds up nobody else. When stop is done, what waits for its host ends with it.
+func RunPlaces(stop context.Context, n int, work func(*Place) (more bool)) {
+	newPlaces(stop, n, work).run()
 }
 
-// Take waits for a place, or for the end of stop, whose error it returns. What waits for its host with this place ends with stop too.
-func (p *Places) Take(stop context.Context) (*Place, error) {
-	if err := p.asking.Acquire(stop, 1); err != nil {
-		return nil, err
+// places has a goroutine for each place and for each snapshot that has lent its own, and no others: a goroutine that idles in a
+// queue of a thousand would have each snapshot mirrored on a stack that has been cold for as long.
+type places struct {
+	n     int
+	stop  context.Context
+	work  func(*Place) bool
+	group errgroup.Group
+
+	// working bounds those that are worked on, apart from those that are asked for: else what comes back from waiting for its
+	// host would wait for those who wait for more to do.
+	working *semaphore.Weighted
+
+	mu     sync.Mutex
+	active int // goroutines that ask for a snapshot, work on one or are about to; above n when more come back than are needed
+	total  int // all, with those that wait aside
+}
+
+func newPlaces(stop context.Context, n int, work func(*Place) bool) *places {
+	return &places{n: n, stop: stop, work: work, working: semaphore.NewWeighted(int64(n))}
+}
+
+func (p *places) run() {
+	p.mu.Lock()
+	for range p.n {
+		p.start()
 	}
-	return &Place{of: p, stop: stop, asking: true}, nil
+	p.mu.Unlock()
+	_ = p.group.Wait()
+}
+
+// start adds a goroutine. The caller holds the mutex.
+func (p *places) start() {
+	p.active++
+	p.total++
+	p.group.Go(func() error {
+		for {
+			place := &Place{of: p, active: true} // a new one each time: an old timer may still have the last
+			if more := p.work(place); !place.end(more) {
+				return nil
+			}
+		}
+	})
 }
 
 // Place is the right to ask for one snapshot and to work on it. A nil one is of somebody who needs none.
 type Place struct {
-	of   *Places
-	stop context.Context
-
-	mu              sync.Mutex
-	asking, working bool // which semaphores it holds
+	of              *places
+	active, working bool // whether it counts as active, and holds one of working; guarded by the mutex of all
 }
 
-// Leave gives the place to the next one. It may be called twice.
+// Leave lends the place to another. It may be called twice.
 func (p *Place) Leave() {
 	if p == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.release(); p.of.active < p.of.n && p.of.total < p.of.n+Spare && p.of.stop.Err() == nil {
+		p.of.start()
+	}
+}
+
+// end gives the place back after its work, and says whether the goroutine is to go on with another one, as there are not enough.
+func (p *Place) end(more bool) bool {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	p.release()
+	if more && p.of.active < p.of.n {
+		p.of.active++
+		return true
+	}
+	p.of.total--
+	return false
+}
+
+// release gives back what the place has. The caller holds the mutex.
+func (p *Place) release() {
 	if p.working {
 		p.of.working.Release(1)
 	}
-	if p.asking {
-		p.of.asking.Release(1)
+	if p.active {
+		p.of.active--
 	}
-	p.asking, p.working = false, false
+	p.working, p.active = false, false
 }
 
 // errStopped says that a snapshot was not begun, since no more are to be.
@@ -63,21 +111,26 @@ var errStopped = errors.New("stopped before the snapshot was begun")
 
 // begin goes over to working, unless it is working. The error is errStopped.
 func (p *Place) begin() error {
-	if p == nil || p.works() {
+	if p == nil || p.ready() {
 		return nil
 	}
-	if p.of.working.Acquire(p.stop, 1) != nil {
+	if p.of.working.Acquire(p.of.stop, 1) != nil {
 		return errStopped
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.working, p.asking = true, p.asking || p.of.asking.TryAcquire(1)
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	p.working = true
 	return nil
 }
 
-func (p *Place) works() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// ready says whether the place works, and else makes it active, so that nobody is asked in who would have to wait.
+func (p *Place) ready() bool {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if !p.working && !p.active {
+		p.active = true
+		p.of.active++
+	}
 	return p.working
 }
 
@@ -92,7 +145,7 @@ func (p *Place) aside(ctx context.Context, ready <-chan struct{}) (came bool, _ 
 	var stop <-chan struct{}
 	if p != nil {
 		p.Leave()
-		stop = p.stop.Done()
+		stop = p.of.stop.Done()
 	}
 	select {
 	case <-ready:

@@ -28,21 +28,12 @@ func (q *Queue) Run(ctx, stop context.Context, n int, work Work) {
 			return nil
 		})
 	}
-	places := mirror.NewPlaces(n)
-	for range n + mirror.Spare {
-		group.Go(func() error {
-			for {
-				place, err := places.Take(stop)
-				if err != nil {
-					return nil
-				}
-				if q.gate.Wait(stop) == nil {
-					q.next(stop, q.workers, func(m jetstream.Msg) { q.deliver(place.With(ctx), m, work) })
-				}
-				place.Leave()
-			}
-		})
-	}
+	mirror.RunPlaces(stop, n, func(place *mirror.Place) bool {
+		if q.gate.Wait(stop) == nil {
+			q.next(stop, q.workers, func(m jetstream.Msg) { q.deliver(place.With(ctx), m, work) })
+		}
+		return stop.Err() == nil
+	})
 	_ = group.Wait()
 }
 
