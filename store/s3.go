@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -68,6 +69,8 @@ const (
 	s3Timeout      = 30 * time.Second
 	s3PutTimeout   = 5 * time.Minute
 	s3CheckTimeout = 8 * time.Second
+	s3DialTimeout  = 10 * time.Second
+	s3TLSTimeout   = 10 * time.Second
 )
 
 // NewS3 makes the store. It asks nobody; Check does.
@@ -90,10 +93,12 @@ func NewS3(o S3Options) (*S3, error) {
 	if o.Timeout == 0 {
 		o.Timeout = s3Timeout
 	}
+	dialer := &net.Dialer{Timeout: s3DialTimeout}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
+		DialContext:           bodyDialer(dialer.DialContext),
+		DialTLSContext:        bodyDialer((&tls.Dialer{NetDialer: dialer}).DialContext),
+		TLSHandshakeTimeout:   s3TLSTimeout, // through a proxy
 		ResponseHeaderTimeout: o.Timeout,
 		ExpectContinueTimeout: 10 * time.Second,
 		IdleConnTimeout:       time.Minute,
