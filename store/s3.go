@@ -22,10 +22,12 @@ import (
 // S3 puts objects into one bucket of an S3-compatible service, below a prefix. It is safe for concurrent use.
 type S3 struct {
 	client  minio.Core
+	putter  minio.Core // for objects; see signing
 	options S3Options
 	answers *answers
 	// clientWith makes another client of the same bucket.
-	clientWith func(http.RoundTripper) (minio.Core, error)
+	clientWith func(http.RoundTripper, *credentials.Credentials) (minio.Core, error)
+	creds      *credentials.Credentials
 	// unconditional is set when the service turns out not to know conditional puts.
 	unconditional atomic.Bool
 	// What the service has shown so far: see learn.
@@ -107,10 +109,10 @@ func NewS3(o S3Options) (*S3, error) {
 		MaxIdleConnsPerHost: o.Concurrency,
 		DisableCompression:  true,
 	}
-	s := &S3{options: o, answers: &answers{next: transport, timeout: o.Timeout}}
-	s.clientWith = func(transport http.RoundTripper) (minio.Core, error) {
+	s := &S3{options: o, answers: &answers{next: transport, timeout: o.Timeout}, creds: s3Credentials(o.Credentials)}
+	s.clientWith = func(transport http.RoundTripper, creds *credentials.Credentials) (minio.Core, error) {
 		client, err := minio.New(endpoint.Host, &minio.Options{
-			Creds:        s3Credentials(o.Credentials),
+			Creds:        creds,
 			Secure:       endpoint.Scheme == "https",
 			Transport:    transport,
 			Region:       o.Region,
@@ -123,7 +125,13 @@ func NewS3(o S3Options) (*S3, error) {
 		client.SetAppInfo(o.AppName, o.AppVersion)
 		return minio.Core{Client: client}, nil
 	}
-	s.client, err = s.clientWith(s.answers)
+	if s.client, err = s.clientWith(s.answers, s.creds); err != nil {
+		return nil, err
+	}
+	s.putter = s.client
+	if u := *endpoint; !s3utils.IsAmazonOutpostsEndpoint(u) && !s3utils.IsAmazonExpressRegionalEndpoint(u) { // they are other services to sign for
+		s.putter, err = s.clientWith(&signing{next: s.answers, creds: s.creds, region: o.Region}, credentials.New(unsignedCredentials{s.creds}))
+	}
 	return s, err
 }
 
@@ -290,7 +298,7 @@ func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) e
 	if conditional {
 		options.SetMatchETagExcept("*")
 	}
-	_, err := s.putWith(ctx, s.client, o, options)
+	_, err := s.putWith(ctx, s.putter, o, options)
 	return err
 }
 

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// signing signs the PUT of an object as minio-go does, by AWS Signature Version 4 without the payload's hash, for a third of the CPU
+// time and of the memory: minio-go's took a tenth of all that mirroring a picture takes. FuzzSign holds both against each other.
+// Source: Amazon S3 API reference, "Signature Calculations for the Authorization Header".
+type signing struct {
+	next   http.RoundTripper
+	creds  *credentials.Credentials
+	region string
+	key    atomic.Pointer[signingKey]
+}
+
+// signingKey is good for one day.
+type signingKey struct {
+	day, secret string
+	scope       string
+	key         []byte
+}
+
+// unsignedCredentials are for a client of minio-go that leaves signing to us. It still finds out whether there are any.
+type unsignedCredentials struct{ *credentials.Credentials }
+
+func (u unsignedCredentials) Retrieve() (credentials.Value, error) {
+	return u.RetrieveWithCredContext(nil)
+}
+
+func (u unsignedCredentials) RetrieveWithCredContext(c *credentials.CredContext) (credentials.Value, error) {
+	v, err := u.GetWithContext(c)
+	v.SignerType = credentials.SignatureAnonymous
+	return v, err
+}
+
+// RoundTrip signs and sends. The request's header is written to: minio-go makes one for each attempt.
+func (s *signing) RoundTrip(req *http.Request) (*http.Response, error) {
+	value, err := s.creds.Get()
+	if err != nil {
+		return nil, err
+	}
+	if value.AccessKeyID != "" && value.SecretAccessKey != "" {
+		s.sign(req, value, time.Now().UTC())
+	}
+	return s.next.RoundTrip(req)
+}
+
+const unsignedPayload = "UNSIGNED-PAYLOAD"
+
+// notSigned are headers that something on the way may change.
+var notSigned = map[string]bool{"Accept-Encoding": true, "Authorization": true, "User-Agent": true}
+
+// sign is for a request without a query.
+func (s *signing) sign(req *http.Request, value credentials.Value, now time.Time) {
+	date := now.Format("20060102T150405Z")
+	req.Header["X-Amz-Date"] = []string{date}
+	req.Header["X-Amz-Content-Sha256"] = []string{unsignedPayload}
+	if value.SessionToken != "" {
+		req.Header["X-Amz-Security-Token"] = []string{value.SessionToken}
+	}
+	headers, names := canonicalHeaders(req)
+	canonical := strings.Join([]string{req.Method, req.URL.EscapedPath(), "", headers, names, unsignedPayload}, "\n")
+	sum := sha256.Sum256([]byte(canonical))
+	key := s.keyOf(value.SecretAccessKey, date[:8])
+	signature := mac(key.key, strings.Join([]string{"AWS4-HMAC-SHA256", date, key.scope, hex.EncodeToString(sum[:])}, "\n"))
+	req.Header["Authorization"] = []string{
+		"AWS4-HMAC-SHA256 Credential=" + value.AccessKeyID + "/" + key.scope + ", SignedHeaders=" + names + ", Signature=" + hex.EncodeToString(signature),
+	}
+}
+
+// canonicalHeaders are the headers that are signed, one a line, and their names.
+func canonicalHeaders(req *http.Request) (lines, names string) {
+	type header struct {
+		name   string
+		values []string
+	}
+	host := req.Host
+	if host == "" {
+		host = req.URL.Host
+	}
+	signed := append(make([]header, 0, 32), header{"host", []string{host}})
+	for name, values := range req.Header {
+		if !notSigned[name] {
+			signed = append(signed, header{strings.ToLower(name), values})
+		}
+	}
+	slices.SortFunc(signed, func(a, b header) int { return strings.Compare(a.name, b.name) })
+	var line, list bytes.Buffer
+	line.Grow(1 << 10)
+	list.Grow(1 << 8)
+	for i, h := range signed {
+		line.WriteString(h.name)
+		separator := ":"
+		for _, value := range h.values {
+			line.WriteString(separator)
+			if strings.ContainsFunc(value, unicode.IsSpace) {
+				value = strings.Join(strings.Fields(value), " ")
+			}
+			line.WriteString(value)
+			separator = ","
+		}
+		line.WriteByte('\n')
+		if i > 0 {
+			list.WriteByte(';')
+		}
+		list.WriteString(h.name)
+	}
+	return line.String(), list.String()
+}
+
+// keyOf derives the key of a day, or has it from the request before.
+func (s *signing) keyOf(secret, day string) *signingKey {
+	if k := s.key.Load(); k != nil && k.day == day && k.secret == secret {
+		return k
+	}
+	k := &signingKey{day: day, secret: secret, scope: day + "/" + s.region + "/s3/aws4_request", key: []byte("AWS4" + secret)}
+	for _, part := range []string{day, s.region, "s3", "aws4_request"} {
+		k.key = mac(k.key, part)
+	}
+	s.key.Store(k)
+	return k
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
