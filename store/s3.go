@@ -22,11 +22,11 @@ import (
 // S3 puts objects into one bucket of an S3-compatible service, below a prefix. It is safe for concurrent use.
 type S3 struct {
 	client  minio.Core
-	putter  minio.Core // for objects; see signing
+	direct  atomic.Pointer[direct] // nil until the first objects have been put
 	options S3Options
 	answers *answers
 	// clientWith makes another client of the same bucket.
-	clientWith func(http.RoundTripper, *credentials.Credentials) (minio.Core, error)
+	clientWith func(http.RoundTripper) (minio.Core, error)
 	creds      *credentials.Credentials
 	// unconditional is set when the service turns out not to know conditional puts.
 	unconditional atomic.Bool
@@ -110,9 +110,9 @@ func NewS3(o S3Options) (*S3, error) {
 		DisableCompression:  true,
 	}
 	s := &S3{options: o, answers: &answers{next: transport, timeout: o.Timeout}, creds: s3Credentials(o.Credentials)}
-	s.clientWith = func(transport http.RoundTripper, creds *credentials.Credentials) (minio.Core, error) {
+	s.clientWith = func(transport http.RoundTripper) (minio.Core, error) {
 		client, err := minio.New(endpoint.Host, &minio.Options{
-			Creds:        creds,
+			Creds:        s.creds,
 			Secure:       endpoint.Scheme == "https",
 			Transport:    transport,
 			Region:       o.Region,
@@ -125,13 +125,7 @@ func NewS3(o S3Options) (*S3, error) {
 		client.SetAppInfo(o.AppName, o.AppVersion)
 		return minio.Core{Client: client}, nil
 	}
-	if s.client, err = s.clientWith(s.answers, s.creds); err != nil {
-		return nil, err
-	}
-	s.putter = s.client
-	if u := *endpoint; !s3utils.IsAmazonOutpostsEndpoint(u) && !s3utils.IsAmazonExpressRegionalEndpoint(u) { // they are other services to sign for
-		s.putter, err = s.clientWith(&signing{next: s.answers, creds: s.creds, region: o.Region}, credentials.New(unsignedCredentials{s.creds}))
-	}
+	s.client, err = s.clientWith(s.answers)
 	return s, err
 }
 
@@ -298,19 +292,25 @@ func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) e
 	if conditional {
 		options.SetMatchETagExcept("*")
 	}
-	_, err := s.putWith(ctx, s.putter, o, options)
+	if d := s.direct.Load(); d != nil && summed != sumsTried && d.put(ctx, s.key(o.Key), o, contentMD5(o, options), options) {
+		return nil
+	}
+	_, err := s.putWith(ctx, s.client, o, options)
 	return err
 }
 
-// putWith sends one object, again where that may help, and its MD5 unless the options have another checksum. Core takes the MD5 that
-// we have; the ordinary client would compute it again.
+// putWith sends one object, again where that may help. Core takes the MD5 that we have; the ordinary client would compute it again.
 func (s *S3) putWith(ctx context.Context, c minio.Core, o Object, options minio.PutObjectOptions) (minio.UploadInfo, error) {
-	contentMD5 := ""
-	if options.UserMetadata[headerCRC32C] == "" {
-		digest := o.digest()
-		contentMD5 = base64.StdEncoding.EncodeToString(digest[:])
+	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)), contentMD5(o, options), "", options)
+}
+
+// contentMD5 is the header of that name, "" when the options have another checksum.
+func contentMD5(o Object, options minio.PutObjectOptions) string {
+	if options.UserMetadata[headerCRC32C] != "" {
+		return ""
 	}
-	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)), contentMD5, "", options)
+	digest := o.digest()
+	return base64.StdEncoding.EncodeToString(digest[:])
 }
 
 func (s *S3) putOptions(o Object) minio.PutObjectOptions {

@@ -19,7 +19,7 @@ import (
 // [ProbeKey] and nothing else. Where the bucket can't be used, it gives the findings up to there, of which the last is not OK,
 // and the *Error, or the context's.
 func (s *S3) Probe(ctx context.Context) ([]Finding, error) {
-	lax, err := s.clientWith(&answers{next: s.answers.next, timeout: s.options.Timeout, lax: true}, s.creds)
+	lax, err := s.clientWith(&answers{next: s.answers.next, timeout: s.options.Timeout, lax: true})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (p *s3Probe) look(ctx context.Context) error {
 }
 
 func (p *s3Probe) put(ctx context.Context) error {
-	info, err := p.send(ctx, p.putter, p.object, nil)
+	info, err := p.send(ctx, p.client, p.object, nil)
 	if err != nil {
 		return p.broken("put", p.fail(ctx, "putting", ProbeKey, err))
 	}

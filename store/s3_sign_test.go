@@ -9,7 +9,7 @@ import (
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/s3utils"
-	"github.com/minio/minio-go/v7/pkg/signer"
+	theirs "github.com/minio/minio-go/v7/pkg/signer"
 )
 
 // FuzzSign holds our signature against minio-go's: for any key, header and credentials, both are the same.
@@ -35,14 +35,14 @@ func FuzzSign(f *testing.F) {
 			req.Header.Set("X-Amz-Content-Sha256", unsignedPayload)
 			return req
 		}
-		theirs, ours := signer.SignV4(*request(), "access", secret, token, "eu-west-1"), request()
-		now, err := time.Parse("20060102T150405Z", theirs.Header.Get("X-Amz-Date")) // theirs looks at the clock
+		their, our := theirs.SignV4(*request(), "access", secret, token, "eu-west-1"), request()
+		now, err := time.Parse("20060102T150405Z", their.Header.Get("X-Amz-Date")) // theirs looks at the clock
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &signing{region: "eu-west-1"}
-		s.sign(ours, credentials.Value{AccessKeyID: "access", SecretAccessKey: secret, SessionToken: token}, now)
-		if got, want := ours.Header.Get("Authorization"), theirs.Header.Get("Authorization"); got != want {
+		s := &signer{region: "eu-west-1"}
+		s.signAt(our, credentials.Value{AccessKeyID: "access", SecretAccessKey: secret, SessionToken: token}, now)
+		if got, want := our.Header.Get("Authorization"), their.Header.Get("Authorization"); got != want {
 			t.Errorf("ours  %s\ntheirs %s", got, want)
 		}
 	})
@@ -50,7 +50,7 @@ func FuzzSign(f *testing.F) {
 
 // The key of a day is kept, and no longer used when the day or the secret changes.
 func TestSigningKey(t *testing.T) {
-	s := &signing{region: "eu-west-1"}
+	s := &signer{region: "eu-west-1"}
 	first := s.keyOf("secret", "20261125")
 	if s.keyOf("secret", "20261125") != first {
 		t.Error("the key is derived again")
@@ -63,7 +63,7 @@ func TestSigningKey(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	s := &signing{region: "eu-west-1"}
+	s := &signer{region: "eu-west-1"}
 	value := credentials.Value{AccessKeyID: "access", SecretAccessKey: "secret"}
 	request := func() *http.Request {
 		req := httptest.NewRequest(http.MethodPut, "https://host.example/bucket/5285890780000000004/10000.jpg", nil)
@@ -76,14 +76,14 @@ func BenchmarkSign(b *testing.B) {
 		req := request()
 		b.ReportAllocs()
 		for b.Loop() {
-			s.sign(req, value, time.Now())
+			s.signAt(req, value, time.Now())
 		}
 	})
 	b.Run("minio-go", func(b *testing.B) {
 		req := request()
 		b.ReportAllocs()
 		for b.Loop() {
-			signer.SignV4(*req, "access", "secret", "", "eu-west-1")
+			theirs.SignV4(*req, "access", "secret", "", "eu-west-1")
 		}
 	})
 }

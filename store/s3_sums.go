@@ -50,7 +50,7 @@ func withCRC32C(o *minio.PutObjectOptions, sum string) {
 // learnAfter is how many objects are put before the service is tried out: a short run does without.
 const learnAfter = 16
 
-// learn tries out whether the service can be told less and do more, with an object that has just been put. Neither request stores
+// learn makes ready for the objects to come, and tries out whether the service can be told less and do more, with an object that has just been put. Neither request stores
 // anything where the service can: one must meet the object, the other has a wrong checksum.
 func (s *S3) learn(ctx context.Context, o Object) {
 	options := s.putOptions(o)
@@ -66,6 +66,7 @@ func (s *S3) learn(ctx context.Context, o Object) {
 	if minio.ToErrorResponse(err).StatusCode == http.StatusBadRequest {
 		s.sums.CompareAndSwap(int32(sumsMD5), int32(sumsTried))
 	}
+	s.direct.Store(s.newDirect(ctx))
 }
 
 // Excludes says whether the service has shown that a put with IfAbsent finds out about an object that is there.

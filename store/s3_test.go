@@ -33,14 +33,34 @@ func openS3(t *testing.T, s *storetest.Server, endpoint string, change func(*sto
 	return s3
 }
 
+// warm puts as many objects as the store learns from, and removes them.
+func warm(t *testing.T, server *storetest.Server, s3 *store.S3, full func(string) string) {
+	t.Helper()
+	for range 20 {
+		if err := s3.Put(t.Context(), storetest.Object("warm", "up")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := server.Client(t).RemoveObject(t.Context(), server.Bucket, full("warm"), minio.RemoveObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestS3(t *testing.T) {
-	for _, prefix := range []string{"", "deep/prefix"} {
-		t.Run("prefix "+prefix, func(t *testing.T) {
+	for _, test := range []struct {
+		prefix string
+		warm   bool // after the first objects, from which the store learns
+	}{{"", false}, {"deep/prefix", false}, {"deep/prefix", true}} {
+		t.Run(fmt.Sprintf("prefix %s, warm %t", test.prefix, test.warm), func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) storetest.Subject {
-				server := storetest.StartS3(t)
+				server, prefix := storetest.StartS3(t), test.prefix
 				full := func(key string) string { return strings.TrimPrefix(prefix+"/"+key, "/") }
+				s3 := openS3(t, server, server.Endpoint, func(o *store.S3Options) { o.Prefix = prefix })
+				if test.warm {
+					warm(t, server, s3, full)
+				}
 				return storetest.Subject{
-					Store: openS3(t, server, server.Endpoint, func(o *store.S3Options) { o.Prefix = prefix }),
+					Store: s3,
 					Read: func(t *testing.T, key string) []byte {
 						object, err := server.Client(t).GetObject(t.Context(), server.Bucket, full(key), minio.GetObjectOptions{})
 						if err != nil {
