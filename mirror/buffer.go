@@ -52,13 +52,15 @@ type loan struct {
 	mem  []byte
 }
 
-// grow makes room for n bytes in all. Sizes that are pooled are powers of two, so that a buffer fits the next picture too.
+// grow makes room for n bytes in all. Sizes that are pooled are rounded up, by a quarter or to the next minBuffer, so that a buffer
+// fits the next picture too.
 func (l *loan) grow(n int) {
 	if n = max(n, minBuffer); cap(l.mem) >= n {
 		return
 	}
 	if n <= maxPooled {
-		n = 1 << bits.Len(uint(n-1))
+		step := max(minBuffer, 1<<(bits.Len(uint(n-1))-3))
+		n = (n + step - 1) / step * step
 	}
 	bigger := make([]byte, len(l.mem), n)
 	copy(bigger, l.mem)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -286,31 +285,27 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 
 func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) error {
 	options := s.putOptions(o)
-	if summed != sumsMD5 {
-		withCRC32C(&options, o.crc32c())
-	}
 	if conditional {
 		options.SetMatchETagExcept("*")
 	}
-	if d := s.direct.Load(); d != nil && summed != sumsTried && d.put(ctx, s.key(o.Key), o, contentMD5(o, options), options) {
+	if d := s.direct.Load(); d != nil && summed != sumsTried && d.put(ctx, s.key(o.Key), o, options, summed) {
 		return nil
+	}
+	if summed != sumsMD5 {
+		withCRC32C(&options, o.crc32c())
 	}
 	_, err := s.putWith(ctx, s.client, o, options)
 	return err
 }
 
-// putWith sends one object, again where that may help. Core takes the MD5 that we have; the ordinary client would compute it again.
+// putWith sends one object, again where that may help, and its MD5 unless the options have another checksum. Core takes the MD5 that
+// we have; the ordinary client would compute it again.
 func (s *S3) putWith(ctx context.Context, c minio.Core, o Object, options minio.PutObjectOptions) (minio.UploadInfo, error) {
-	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)), contentMD5(o, options), "", options)
-}
-
-// contentMD5 is the header of that name, "" when the options have another checksum.
-func contentMD5(o Object, options minio.PutObjectOptions) string {
-	if options.UserMetadata[headerCRC32C] != "" {
-		return ""
+	contentMD5 := ""
+	if options.UserMetadata[headerCRC32C] == "" {
+		contentMD5 = o.contentMD5()
 	}
-	digest := o.digest()
-	return base64.StdEncoding.EncodeToString(digest[:])
+	return c.PutObject(withBody(ctx, o.Body), s.options.Bucket, s.key(o.Key), bytes.NewReader(o.Body), int64(len(o.Body)), contentMD5, "", options)
 }
 
 func (s *S3) putOptions(o Object) minio.PutObjectOptions {

@@ -40,15 +40,17 @@ func (s *S3) newDirect(ctx context.Context) *direct {
 	}
 }
 
-// put says whether the object has been put. The MD5 is "" when the options have another checksum.
-func (d *direct) put(ctx context.Context, key string, o Object, contentMD5 string, options minio.PutObjectOptions) bool {
+// put says whether the object has been put.
+func (d *direct) put(ctx context.Context, key string, o Object, options minio.PutObjectOptions, summed sums) bool {
 	u := d.base
 	u.Path += key
 	u.RawPath = s3utils.EncodePath(u.Path) // the signature is over this spelling
 	header := options.Header()
 	header["User-Agent"] = []string{d.userAgent}
-	if contentMD5 != "" {
-		header["Content-Md5"] = []string{contentMD5}
+	if summed == sumsMD5 {
+		header["Content-Md5"] = []string{o.contentMD5()}
+	} else {
+		header[headerCRC32C] = []string{o.crc32c()}
 	}
 	req := (&http.Request{
 		Method: http.MethodPut, URL: &u, Host: u.Host, Header: header, Body: http.NoBody, ContentLength: int64(len(o.Body)), ProtoMajor: 1, ProtoMinor: 1,

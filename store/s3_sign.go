@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -53,18 +52,20 @@ func (s *signer) signAt(req *http.Request, value credentials.Value, now time.Tim
 	if value.SessionToken != "" {
 		req.Header["X-Amz-Security-Token"] = []string{value.SessionToken}
 	}
-	headers, names := canonicalHeaders(req)
-	canonical := strings.Join([]string{req.Method, req.URL.EscapedPath(), "", headers, names, unsignedPayload}, "\n")
-	sum := sha256.Sum256([]byte(canonical))
+	canonical := make([]byte, 0, 2<<10)
+	canonical = append(canonical, req.Method+"\n"+req.URL.EscapedPath()+"\n\n"...)
+	canonical, names := appendHeaders(canonical, req)
+	canonical = append(canonical, "\n"+names+"\n"+unsignedPayload...)
+	sum := sha256.Sum256(canonical)
 	key := s.keyOf(value.SecretAccessKey, date[:8])
-	signature := mac(key.key, strings.Join([]string{"AWS4-HMAC-SHA256", date, key.scope, hex.EncodeToString(sum[:])}, "\n"))
+	signature := mac(key.key, "AWS4-HMAC-SHA256\n"+date+"\n"+key.scope+"\n"+hex.EncodeToString(sum[:]))
 	req.Header["Authorization"] = []string{
 		"AWS4-HMAC-SHA256 Credential=" + value.AccessKeyID + "/" + key.scope + ", SignedHeaders=" + names + ", Signature=" + hex.EncodeToString(signature),
 	}
 }
 
-// canonicalHeaders are the headers that are signed, one a line, and their names.
-func canonicalHeaders(req *http.Request) (lines, names string) {
+// appendHeaders adds the headers that are signed, one a line, and gives their names.
+func appendHeaders(b []byte, req *http.Request) (_ []byte, names string) {
 	type header struct {
 		name   string
 		values []string
@@ -80,27 +81,24 @@ func canonicalHeaders(req *http.Request) (lines, names string) {
 		}
 	}
 	slices.SortFunc(signed, func(a, b header) int { return strings.Compare(a.name, b.name) })
-	var line, list bytes.Buffer
-	line.Grow(1 << 10)
-	list.Grow(1 << 8)
+	list := make([]byte, 0, 256)
 	for i, h := range signed {
-		line.WriteString(h.name)
+		if i > 0 {
+			list = append(list, ';')
+		}
+		list = append(list, h.name...)
+		b = append(b, h.name...)
 		separator := ":"
 		for _, value := range h.values {
-			line.WriteString(separator)
 			if strings.ContainsFunc(value, unicode.IsSpace) {
 				value = strings.Join(strings.Fields(value), " ")
 			}
-			line.WriteString(value)
+			b = append(append(b, separator...), value...)
 			separator = ","
 		}
-		line.WriteByte('\n')
-		if i > 0 {
-			list.WriteByte(';')
-		}
-		list.WriteString(h.name)
+		b = append(b, '\n')
 	}
-	return line.String(), list.String()
+	return b, string(list)
 }
 
 // keyOf derives the key of a day, or has it from the request before.

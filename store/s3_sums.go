@@ -38,6 +38,12 @@ func (o *Object) crc32c() string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
 }
 
+// contentMD5 is the object's MD5, as the header has it.
+func (o *Object) contentMD5() string {
+	digest := o.digest()
+	return base64.StdEncoding.EncodeToString(digest[:])
+}
+
 // withCRC32C adds the header to what is sent with an object: minio-go sends metadata of this name as it is.
 func withCRC32C(o *minio.PutObjectOptions, sum string) {
 	o.UserMetadata = maps.Clone(o.UserMetadata)
