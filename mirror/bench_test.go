@@ -30,6 +30,12 @@ import (
 
 const benchConcurrency = 16
 
+// The latencies of BenchmarkLatency's origin and sink, which are on the path of their URLs.
+const (
+	originLatency = 50 * time.Millisecond
+	sinkLatency   = 20 * time.Millisecond
+)
+
 // BenchmarkMirror measures the worker beside a ceiling: net/http GET plus a raw signed PUT, with nothing looked up, proven or
 // recorded. The origin and a minimal S3 sink, which verifies CRC32C and keeps names alone, run in a process of their own, so that
 // cpu-ms/op is the client's CPU time alone. Read the ratio of worker to ceiling; the machine's noise hits both.
@@ -38,45 +44,82 @@ func BenchmarkMirror(b *testing.B) {
 	for _, size := range []int{20 << 10, 150 << 10, 1500 << 10} {
 		source := fmt.Sprintf("%s/origin/%d.jpg", peer, size)
 		b.Run(fmt.Sprintf("%dKiB/ceiling", size>>10), func(b *testing.B) {
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchConcurrency, DisableCompression: true}}
-			measure(b, size, func(ctx context.Context, buffer []byte, n int64) error {
-				return copyRaw(ctx, client, source, fmt.Sprintf("%s/ceiling/%d/%d", peer, size, n), buffer)
-			})
+			measure(b, size, benchConcurrency, ceiling(benchConcurrency, size, source, peer+"/ceiling"))
 		})
 		b.Run(fmt.Sprintf("%dKiB/worker", size>>10), func(b *testing.B) {
-			s3, err := store.NewS3(store.S3Options{
-				Bucket: "sink", Endpoint: peer, Region: "us-east-1", Addressing: "path", Concurrency: benchConcurrency,
-				Credentials: store.S3Credentials{AccessKeyID: "access", SecretAccessKey: "secret"}, AppName: "bench", AppVersion: "1",
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			worker, err := mirror.New(s3, mirror.Options{Concurrency: benchConcurrency, AllowPrivateSources: true})
-			if err != nil {
-				b.Fatal(err)
-			}
-			measure(b, size, func(ctx context.Context, _ []byte, n int64) error {
-				r, err := worker.Mirror(ctx, mirror.Snapshot{FileID: fmt.Sprintf("%d-%d", size, n), Definition: 10, TaskID: "t", URL: source})
-				if err == nil && r.Outcome != mirror.Mirrored {
-					err = r.Err
-				}
-				return err
+			worker := benchWorker(b, peer, "sink", benchConcurrency)
+			measure(b, size, benchConcurrency, func(ctx context.Context, n int64) error {
+				return mirrorOne(ctx, worker, mirror.Snapshot{FileID: fmt.Sprintf("%d-%d", size, n), Definition: 10, TaskID: "t", URL: source})
 			})
 		})
 	}
 }
 
-// measure runs one copy for each turn of the loop, benchConcurrency at a time.
-func measure(b *testing.B, size int, copyOne func(ctx context.Context, buffer []byte, n int64) error) {
+// BenchmarkLatency is for origins and buckets that are far away: the more snapshots are worked on at once, the more are mirrored.
+// of-ideal/op is the rate in relation to concurrency / latency.
+func BenchmarkLatency(b *testing.B) {
+	const size = 20 << 10
+	peer := startPeer(b)
+	source := fmt.Sprintf("%s/slow/origin/%d.jpg", peer, size)
+	for _, concurrency := range []int{16, 64, 128, 256} {
+		b.Run(fmt.Sprintf("%d/ceiling", concurrency), func(b *testing.B) {
+			measureFar(b, size, concurrency, ceiling(concurrency, size, source, peer+"/slow/ceiling"))
+		})
+		b.Run(fmt.Sprintf("%d/worker", concurrency), func(b *testing.B) {
+			worker := benchWorker(b, peer, "slow", concurrency)
+			measureFar(b, size, concurrency, func(ctx context.Context, n int64) error {
+				return mirrorOne(ctx, worker, mirror.Snapshot{FileID: fmt.Sprintf("%d-%d", concurrency, n), Definition: 10, TaskID: "t", URL: source})
+			})
+		})
+	}
+}
+
+// measureFar is measure once the host has earned its fetches, the bucket has shown what it can, and connections are made.
+func measureFar(b *testing.B, size, concurrency int, copyOne func(ctx context.Context, n int64) error) {
+	var warm errgroup.Group
+	for i := range 2 * concurrency {
+		warm.Go(func() error { return copyOne(b.Context(), int64(-1-i)) })
+	}
+	if err := warm.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	rate := measure(b, size, concurrency, copyOne)
+	b.ReportMetric(rate/(float64(concurrency)/(originLatency+sinkLatency).Seconds()), "of-ideal/op")
+}
+
+func benchWorker(b *testing.B, peer, bucket string, concurrency int) *mirror.Worker {
+	s3, err := store.NewS3(store.S3Options{
+		Bucket: bucket, Endpoint: peer, Region: "us-east-1", Addressing: "path", Concurrency: concurrency,
+		Credentials: store.S3Credentials{AccessKeyID: "access", SecretAccessKey: "secret"}, AppName: "bench", AppVersion: "1",
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	worker, err := mirror.New(s3, mirror.Options{Concurrency: concurrency, AllowPrivateSources: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return worker
+}
+
+func mirrorOne(ctx context.Context, w *mirror.Worker, s mirror.Snapshot) error {
+	r, err := w.Mirror(ctx, s)
+	if err == nil && r.Outcome != mirror.Mirrored {
+		err = fmt.Errorf("%s: %w", r.Outcome, r.Err)
+	}
+	return err
+}
+
+// measure runs one copy for each turn of the loop, so many at a time, and gives copies a second.
+func measure(b *testing.B, size, concurrency int, copyOne func(ctx context.Context, n int64) error) (rate float64) {
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
 	work := make(chan int64)
 	var group errgroup.Group
-	for range benchConcurrency {
+	for range concurrency {
 		group.Go(func() error {
-			buffer := make([]byte, 2<<20)
 			for n := range work {
-				if err := copyOne(b.Context(), buffer, n); err != nil {
+				if err := copyOne(b.Context(), n); err != nil {
 					for range work { // let the loop end
 					}
 					return err
@@ -96,7 +139,9 @@ func measure(b *testing.B, size int, copyOne func(ctx context.Context, buffer []
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(n), "cpu-ms/op")
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "snapshots/s")
+	rate = float64(n) / b.Elapsed().Seconds()
+	b.ReportMetric(rate, "snapshots/s")
+	return rate
 }
 
 func cpuTime() time.Duration {
@@ -105,7 +150,18 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// copyRaw is the ceiling: the least that copies a picture into a bucket.
+// ceiling copies with copyRaw.
+func ceiling(concurrency, size int, from, to string) func(context.Context, int64) error {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * concurrency, DisableCompression: true}}
+	buffers := sync.Pool{New: func() any { return make([]byte, size) }}
+	return func(ctx context.Context, n int64) error {
+		buffer := buffers.Get().([]byte)
+		defer buffers.Put(buffer) //nolint:staticcheck // an allocation of some bytes
+		return copyRaw(ctx, client, from, fmt.Sprintf("%s/%d/%d", to, size, n), buffer)
+	}
+}
+
+// copyRaw is the least that copies a picture into a bucket.
 func copyRaw(ctx context.Context, client *http.Client, from, to string, buffer []byte) error {
 	get, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
@@ -176,14 +232,21 @@ func TestBenchPeer(t *testing.T) {
 		pictures[fmt.Sprintf("/origin/%d.jpg", size)] = picture
 	}
 	url := storetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, slow := strings.CutPrefix(r.URL.Path, "/slow")
 		switch r.Method {
 		case http.MethodGet:
-			picture := pictures[r.URL.Path]
+			if slow {
+				time.Sleep(originLatency)
+			}
+			picture := pictures[path]
 			w.Header().Set("Content-Length", strconv.Itoa(len(picture)))
 			_, _ = w.Write(picture)
 		case http.MethodHead:
 			w.WriteHeader(http.StatusNotFound)
 		case http.MethodPut:
+			if slow {
+				time.Sleep(sinkLatency)
+			}
 			sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 			_, _ = io.Copy(sum, r.Body)
 			sent, _ := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Checksum-Crc32c"))
