@@ -130,6 +130,9 @@ func (f *fetch) release() {
 	}
 }
 
+// maxRead has what was read still lie in the processor's cache when it is hashed.
+const maxRead = 256 << 10
+
 // receive judges one answer and takes its body. The error is a Failure or the context's.
 func (f *fetch) receive(resp *http.Response) error {
 	defer resp.Body.Close()
@@ -158,7 +161,7 @@ func (f *fetch) receive(resp *http.Response) error {
 		if len(loan.mem) == cap(loan.mem) {
 			loan.grow(int(min(2*int64(cap(loan.mem)), limit+1)))
 		}
-		n, err := body.Read(loan.mem[len(loan.mem):cap(loan.mem)])
+		n, err := body.Read(loan.mem[len(loan.mem):min(cap(loan.mem), len(loan.mem)+maxRead)])
 		f.stall.Reset(stallAfter)
 		fresh := loan.mem[len(loan.mem) : len(loan.mem)+n]
 		loan.mem = loan.mem[:len(loan.mem)+n]
