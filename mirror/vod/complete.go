@@ -3,6 +3,7 @@ package vod
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
 )
@@ -28,6 +29,7 @@ func (e *Event) complete(body *wireComplete) error {
 	}
 	e.Carries = true
 	of := mirror.Snapshot{FileID: string(body.FileID), TaskID: string(body.TaskID), Definition: definition}
+	e.Snapshots = slices.Grow(e.Snapshots, len(body.SnapshotInfoSet))
 	for i, item := range body.SnapshotInfoSet {
 		code, err := item.ErrCode.integer("ErrCode")
 		switch {
