@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7/pkg/signer"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/snapshot-mirror/snapshot-mirror/mirror"
@@ -150,43 +149,15 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// ceiling copies with copyRaw.
+// ceiling copies with [storetest.CopyRaw].
 func ceiling(concurrency, size int, from, to string) func(context.Context, int64) error {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * concurrency, DisableCompression: true}}
 	buffers := sync.Pool{New: func() any { return make([]byte, size) }}
 	return func(ctx context.Context, n int64) error {
 		buffer := buffers.Get().([]byte)
 		defer buffers.Put(buffer) //nolint:staticcheck // an allocation of some bytes
-		return copyRaw(ctx, client, from, fmt.Sprintf("%s/%d/%d", to, size, n), buffer)
+		return storetest.CopyRaw(ctx, client, from, fmt.Sprintf("%s/%d/%d", to, size, n), buffer, "access", "secret")
 	}
-}
-
-// copyRaw is the least that copies a picture into a bucket.
-func copyRaw(ctx context.Context, client *http.Client, from, to string, buffer []byte) error {
-	get, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(get)
-	if err != nil {
-		return err
-	}
-	n, err := io.ReadFull(resp.Body, buffer[:resp.ContentLength])
-	_ = resp.Body.Close()
-	if err != nil {
-		return err
-	}
-	put, err := http.NewRequestWithContext(ctx, http.MethodPut, to, bytes.NewReader(buffer[:n]))
-	if err != nil {
-		return err
-	}
-	put.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-	resp, err = client.Do(signer.SignV4(*put, "access", "secret", "", "us-east-1"))
-	if err != nil {
-		return err
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.Body.Close()
 }
 
 const peerVariable = "SNAPSHOT_MIRROR_BENCH_PEER"
@@ -267,7 +238,7 @@ func TestBenchPeer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return
 	}
-	if err := copyRaw(t.Context(), http.DefaultClient, url+"/origin/20480.jpg", url+"/sink/1/0", make([]byte, 1<<20)); err != nil || puts.Load() != 1 {
+	if err := storetest.CopyRaw(t.Context(), http.DefaultClient, url+"/origin/20480.jpg", url+"/sink/1/0", make([]byte, 1<<20), "access", "secret"); err != nil || puts.Load() != 1 {
 		t.Errorf("copying once: %v, %d PUTs", err, puts.Load())
 	}
 }

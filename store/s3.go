@@ -284,12 +284,12 @@ func (s *S3) Put(ctx context.Context, o Object) error {
 }
 
 func (s *S3) put(ctx context.Context, o Object, conditional bool, summed sums) error {
+	if d := s.direct.Load(); d != nil && summed != sumsTried && d.put(ctx, s.key(o.Key), o, conditional, summed) {
+		return nil
+	}
 	options := s.putOptions(o)
 	if conditional {
 		options.SetMatchETagExcept("*")
-	}
-	if d := s.direct.Load(); d != nil && summed != sumsTried && d.put(ctx, s.key(o.Key), o, options, summed) {
-		return nil
 	}
 	if summed != sumsMD5 {
 		withCRC32C(&options, o.crc32c())

@@ -22,7 +22,8 @@ type answers struct {
 	next    http.RoundTripper
 	timeout time.Duration
 	lax     bool         // any ETag will do
-	ahead   atomic.Int64 // how far the service's clock was ahead of ours at its last answer, in nanoseconds
+	date    atomic.Pointer[string] // of its last answer
+	ahead   atomic.Int64 // how far the service's clock was ahead of ours then, in nanoseconds
 }
 
 const maxErrorBody = 64 << 10
@@ -92,6 +93,9 @@ func (a *answers) readError(resp *http.Response) {
 
 // clock notes what the service's clock says; its resolution is a second.
 func (a *answers) clock(date string, asked time.Time) {
+	if last := a.date.Swap(&date); last != nil && *last == date {
+		return
+	}
 	if there, err := http.ParseTime(date); err == nil {
 		a.ahead.Store(int64(skew(there, asked, time.Now())))
 	}

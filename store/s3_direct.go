@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -18,8 +19,8 @@ import (
 type direct struct {
 	signer    signer
 	transport http.RoundTripper
-	base      url.URL // whose path the key is added to
-	userAgent string
+	base      url.URL     // whose path the key is added to
+	header    http.Header // what all objects are sent with
 }
 
 // newDirect goes by the address that minio-go gives an object; nil is for what is not signed in the usual way.
@@ -32,25 +33,36 @@ func (s *S3) newDirect(ctx context.Context) *direct {
 	if err != nil || !strings.HasSuffix(u.Path, "/"+key) {
 		return nil
 	}
+	options := s.putOptions(Object{})
+	header := options.Header()
+	header.Set("User-Agent", s.options.AppName+"/"+s.options.AppVersion)
 	return &direct{
 		signer:    signer{creds: s.creds, region: s.options.Region},
 		transport: s.answers,
 		base:      url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, key)},
-		userAgent: s.options.AppName + "/" + s.options.AppVersion,
+		header:    header,
 	}
 }
 
 // put says whether the object has been put.
-func (d *direct) put(ctx context.Context, key string, o Object, options minio.PutObjectOptions, summed sums) bool {
+func (d *direct) put(ctx context.Context, key string, o Object, conditional bool, summed sums) bool {
 	u := d.base
 	u.Path += key
 	u.RawPath = s3utils.EncodePath(u.Path) // the signature is over this spelling
-	header := options.Header()
-	header["User-Agent"] = []string{d.userAgent}
+	header := d.header.Clone()
+	if o.ContentType != "" {
+		header["Content-Type"] = []string{o.ContentType}
+	}
+	if conditional {
+		header["If-None-Match"] = []string{"*"}
+	}
 	if summed == sumsMD5 {
 		header["Content-Md5"] = []string{o.contentMD5()}
 	} else {
 		header[headerCRC32C] = []string{o.crc32c()}
+	}
+	for name, value := range o.Metadata {
+		header[metaHeader(name)] = []string{value}
 	}
 	req := (&http.Request{
 		Method: http.MethodPut, URL: &u, Host: u.Host, Header: header, Body: http.NoBody, ContentLength: int64(len(o.Body)), ProtoMajor: 1, ProtoMinor: 1,
@@ -73,4 +85,16 @@ func (d *direct) put(ctx context.Context, key string, o Object, options minio.Pu
 		}
 	}
 	return false
+}
+
+var metaHeaders sync.Map // by the metadata's name, of which this program has ten
+
+// metaHeader is the header of metadata.
+func metaHeader(name string) string {
+	if header, ok := metaHeaders.Load(name); ok {
+		return header.(string)
+	}
+	header := http.CanonicalHeaderKey("X-Amz-Meta-" + name)
+	metaHeaders.Store(name, header)
+	return header
 }

@@ -22,7 +22,7 @@ import (
 
 // TestMain puts this test binary on the PATH as snapshot-mirror: the tests run the real main in processes of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"snapshot-mirror": main})
+	testscript.Main(m, map[string]func(){"snapshot-mirror": main, "ceiling": ceiling})
 }
 
 // TestScripts runs the command line as users type it. A script's origin is at $ORIGIN, and `s3` starts a bucket server.

@@ -92,7 +92,7 @@ func TestMemory(t *testing.T) {
 }
 
 // useOrdinaryProgram makes the test's commands run a program without the race detector, which takes memory and time of its own.
-func useOrdinaryProgram(t *testing.T) {
+func useOrdinaryProgram(t testing.TB) {
 	t.Helper()
 	folder := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(folder, "snapshot-mirror"), ".").CombinedOutput(); err != nil {

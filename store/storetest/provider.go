@@ -41,6 +41,9 @@ func (p Provider) Start(t testing.TB) *Server {
 	return s
 }
 
+// Rclone gives the path of rclone, which is built where it is not there yet: in some minutes.
+func Rclone(t testing.TB) string { return program(t, providers, "rclone") }
+
 // Version is that of its module.
 func (p Provider) Version(t testing.TB) string { return version(t, p.module, p.path) }
 
