@@ -21,9 +21,9 @@ import (
 type answers struct {
 	next    http.RoundTripper
 	timeout time.Duration
-	lax     bool         // any ETag will do
+	lax     bool                   // any ETag will do
 	date    atomic.Pointer[string] // of its last answer
-	ahead   atomic.Int64 // how far the service's clock was ahead of ours then, in nanoseconds
+	ahead   atomic.Int64           // how far the service's clock was ahead of ours then, in nanoseconds
 }
 
 const maxErrorBody = 64 << 10
@@ -93,9 +93,11 @@ func (a *answers) readError(resp *http.Response) {
 
 // clock notes what the service's clock says; its resolution is a second.
 func (a *answers) clock(date string, asked time.Time) {
-	if last := a.date.Swap(&date); last != nil && *last == date {
+	if last := a.date.Load(); last != nil && *last == date {
 		return
 	}
+	seen := date
+	a.date.Store(&seen)
 	if there, err := http.ParseTime(date); err == nil {
 		a.ahead.Store(int64(skew(there, asked, time.Now())))
 	}
