@@ -30,7 +30,7 @@ func ceiling() {
 	var group errgroup.Group
 	for range concurrency {
 		group.Go(func() error {
-			buffer := make([]byte, 1<<20)
+			buffer := make([]byte, 256<<10)
 			for line := range lines {
 				from, key, _ := strings.Cut(line, "\t")
 				if err := storetest.CopyRaw(context.Background(), client, from, to+"/"+key, buffer, accessKey, secretKey); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,7 +25,7 @@ type peer struct {
 	command func(s *storetest.Server, lists, prefix string, concurrency int) *exec.Cmd
 }
 
-// peers get the same 2,000 pictures: as events of 10, as URL and key with a tab between, and as rclone's CSV.
+// peers get the same pictures: as events of 10, as URL and key with a tab between, and as rclone's CSV.
 var peers = []peer{
 	{"ceiling", func(s *storetest.Server, lists, prefix string, concurrency int) *exec.Cmd {
 		return exec.Command("ceiling", filepath.Join(lists, "list.tsv"), s.Endpoint+"/"+s.Bucket+"/"+prefix, strconv.Itoa(concurrency), s.AccessKey, s.SecretKey)
@@ -41,66 +42,88 @@ var peers = []peer{
 	}},
 }
 
-// BenchmarkPeers measures whole processes, from their start to their end, against one S3 server: CPU time and memory are the
-// program's own, the rate depends on the server too. It wants Linux, and some minutes to build rclone the first time:
+// BenchmarkPeers measures whole processes, from their start to their end, against one S3 server, in turn, so that the machine's moods
+// hit all of them: medians of CPU time, rate and peak memory. The rate is the server's, too. It wants some minutes to build rclone the
+// first time:
 //
-//	go test ./cmd/snapshot-mirror -run '^$' -bench Peers -benchtime 5x
+//	go test ./cmd/snapshot-mirror -run '^$' -bench Peers -benchtime 9x
 func BenchmarkPeers(b *testing.B) {
 	useOrdinaryProgram(b)
 	b.Setenv("PATH", filepath.Dir(storetest.Rclone(b))+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	const pictures, size = 2000, 150 << 10
 	server, lists := storetest.StartS3(b), b.TempDir()
-	picture := make([]byte, size)
+	picture := make([]byte, 150<<10)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(picture)
 	copy(picture, "\xff\xd8\xff\xe0")
-	copy(picture[size-2:], "\xff\xd9")
-	url := storetest.Serve(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(size))
+	copy(picture[len(picture)-2:], "\xff\xd9")
+	url := storetest.Serve(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(picture)))
 		w.Header().Set("ETag", `"6743d5f0-25800"`) // as nginx makes it
 		_, _ = w.Write(picture)
 	}))
-	writeLists(b, lists, url, pictures)
+	writeLists(b, lists, url)
 	for _, concurrency := range []int{16, 64} {
-		for _, p := range peers {
-			b.Run(fmt.Sprintf("%s/%d", p.name, concurrency), func(b *testing.B) {
-				var cpu time.Duration
-				var peak int64
-				for b.Loop() {
-					prefix := fmt.Sprintf("%s-%d", p.name, concurrency)
-					c := p.command(server, lists, prefix, concurrency)
-					var output strings.Builder
-					c.Stdout, c.Stderr = &output, &output
-					if err := c.Start(); err != nil {
-						b.Fatal(err)
-					}
-					peaks := make(chan int64)
-					go func() { peaks <- peakMemory(c.Process.Pid) }()
-					err := c.Wait()
-					peak = max(peak, <-peaks)
-					b.StopTimer()
-					folder := filepath.Join(server.Folder, server.Bucket, prefix)
-					if n := countFiles(b, folder); err != nil || n != pictures {
-						b.Fatalf("%v, %d objects of %d\n%s", err, n, pictures, output.String())
-					}
-					u := c.ProcessState.SysUsage().(*syscall.Rusage)
-					cpu += time.Duration(u.Utime.Nano() + u.Stime.Nano())
-					if err := os.RemoveAll(folder); err != nil {
-						b.Fatal(err)
-					}
-					b.StartTimer()
+		b.Run(fmt.Sprintf("%d at once", concurrency), func(b *testing.B) {
+			runs := make([][]peerRun, len(peers))
+			for run := 0; b.Loop(); run++ {
+				for i, p := range peers {
+					prefix := fmt.Sprintf("%s-%d-%d", p.name, concurrency, run) // the server remembers what an object was recorded with
+					r := runPeer(b, p.command(server, lists, prefix, concurrency), filepath.Join(server.Folder, server.Bucket, prefix))
+					runs[i] = append(runs[i], r)
 				}
-				b.ReportMetric(float64(cpu.Microseconds())/1000/float64(b.N*pictures), "cpu-ms/snapshot")
-				b.ReportMetric(float64(b.N*pictures)/b.Elapsed().Seconds(), "snapshots/s")
-				b.ReportMetric(float64(peak)/mebibyte, "peak-MiB")
-			})
-		}
+			}
+			for i, p := range peers {
+				b.ReportMetric(median(runs[i], func(r peerRun) float64 { return r.cpu.Seconds() * 1000 / peerPictures }), p.name+"-cpu-ms")
+				b.ReportMetric(median(runs[i], func(r peerRun) float64 { return peerPictures / r.wall.Seconds() }), p.name+"-snapshots/s")
+				b.ReportMetric(median(runs[i], func(r peerRun) float64 { return float64(r.peak) / mebibyte }), p.name+"-MiB")
+			}
+		})
 	}
 }
 
-func writeLists(b *testing.B, folder, url string, pictures int) {
+const peerPictures = 2000
+
+type peerRun struct {
+	cpu, wall time.Duration
+	peak      int64 // resident bytes
+}
+
+// runPeer runs a program that puts the pictures into a folder, and removes them.
+func runPeer(b *testing.B, c *exec.Cmd, folder string) (r peerRun) {
+	b.Helper()
+	var output strings.Builder
+	c.Stdout, c.Stderr = &output, &output
+	begin := time.Now()
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	peak := make(chan int64)
+	go func() { peak <- peakMemory(c.Process.Pid) }()
+	err := c.Wait()
+	r.wall, r.peak = time.Since(begin), <-peak
+	if n := countFiles(b, folder); err != nil || n != peerPictures {
+		b.Fatalf("%v, %d objects of %d\n%s", err, n, peerPictures, output.String())
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		b.Fatal(err)
+	}
+	u := c.ProcessState.SysUsage().(*syscall.Rusage)
+	r.cpu = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return r
+}
+
+func median(runs []peerRun, of func(peerRun) float64) float64 {
+	var values []float64
+	for _, r := range runs {
+		values = append(values, of(r))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func writeLists(b *testing.B, folder, url string) {
 	var events, tsv, csv strings.Builder
 	o := origin{URL: url}
-	for i := 0; i < pictures; i += 10 {
+	for i := 0; i < peerPictures; i += 10 {
 		file := fmt.Sprintf("f%d", i)
 		events.WriteString(o.event("task", file, 10, manyPaths(file, 10)...) + "\n")
 		for j, path := range manyPaths(file, 10) {
