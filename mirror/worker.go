@@ -312,6 +312,9 @@ func (w *Worker) look(ctx context.Context, key string, s Snapshot) (there, absen
 		return false, false, failf(KeyConflict, "the key %q holds a picture of definition %q, this one has definition %s; add {definition} to --key-template",
 			key, clip(recorded, 24), definition)
 	}
+	if size, ok := info.Metadata[metaSize]; ok && size != strconv.FormatInt(info.Size, 10) {
+		return false, false, nil // the record is not of these bytes
+	}
 	// A listing names no task: it can't tell a re-take, so what is there will do.
 	return s.TaskID == "" || info.Metadata[metaTaskID] == url.PathEscape(s.TaskID), false, nil
 }

@@ -46,6 +46,9 @@ func TestAlreadyThere(t *testing.T) {
 		{"somebody else's file", func(*mirror.Snapshot) {}, func(root string) error {
 			return os.RemoveAll(filepath.Join(root, ".snapshot-mirror", "meta"))
 		}, mirror.Mirrored, 1},
+		{"cut short since", func(*mirror.Snapshot) {}, func(root string) error {
+			return os.Truncate(filepath.Join(root, "1", "1000.5"), 10)
+		}, mirror.Mirrored, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,6 +88,43 @@ func TestAlreadyThere(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An object of another size than the one that is recorded with it is not taken for the picture.
+func TestOtherSizeInTheBucket(t *testing.T) {
+	server := storetest.StartS3(t)
+	s3, err := store.NewS3(store.S3Options{
+		Bucket: server.Bucket, Endpoint: server.Endpoint, Region: "us-east-1", Addressing: "path", Concurrency: 1,
+		Credentials: store.S3Credentials{AccessKeyID: server.AccessKey, SecretAccessKey: server.SecretKey},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker, err := mirror.New(s3, mirror.Options{AllowPrivateSources: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mirror.Snapshot{FileID: "1", TimeOffset: 1000, Definition: 10, TaskID: "t1", URL: storetest.Serve(t, send(jpeg)) + "/1.jpg"}
+	for i, want := range []mirror.Outcome{mirror.Mirrored, mirror.Mirrored, mirror.Skipped} {
+		r, err := worker.Mirror(t.Context(), s)
+		if err != nil || r.Outcome != want {
+			t.Fatalf("%s (%v, %v), want %s", r.Outcome, r.Err, err, want)
+		}
+		body, ok := server.Get(t, "1/1000")
+		if !ok || string(body) != string(jpeg) {
+			t.Errorf("%d bytes are stored of %d", len(body), len(jpeg))
+		}
+		if i > 0 {
+			continue
+		}
+		info, err := s3.Head(t.Context(), "1/1000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s3.Put(t.Context(), store.Object{Key: "1/1000", Body: body[:10], ContentType: info.ContentType, Metadata: info.Metadata}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
