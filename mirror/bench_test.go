@@ -152,11 +152,11 @@ func cpuTime() time.Duration {
 // ceiling copies with [storetest.CopyRaw].
 func ceiling(concurrency, size int, from, to string) func(context.Context, int64) error {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * concurrency, DisableCompression: true}}
-	buffers := sync.Pool{New: func() any { return make([]byte, size) }}
+	buffers := sync.Pool{New: func() any { b := make([]byte, size); return &b }}
 	return func(ctx context.Context, n int64) error {
-		buffer := buffers.Get().([]byte)
-		defer buffers.Put(buffer) //nolint:staticcheck // an allocation of some bytes
-		return storetest.CopyRaw(ctx, client, from, fmt.Sprintf("%s/%d/%d", to, size, n), buffer, "access", "secret")
+		buffer := buffers.Get().(*[]byte)
+		defer buffers.Put(buffer)
+		return storetest.CopyRaw(ctx, client, from, fmt.Sprintf("%s/%d/%d", to, size, n), *buffer, "access", "secret")
 	}
 }
 

@@ -32,7 +32,7 @@ type signingKey struct {
 
 // sign adds to the request's header, whose names are canonical. The request has no query.
 func (s *signer) sign(req *http.Request) error {
-	value, err := s.creds.Get()
+	value, err := s.creds.GetWithContext(nil)
 	if err != nil {
 		return err
 	}

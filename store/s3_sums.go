@@ -56,8 +56,8 @@ func withCRC32C(o *minio.PutObjectOptions, sum string) {
 // learnAfter is how many objects are put before the service is tried out: a short run does without.
 const learnAfter = 16
 
-// learn makes ready for the objects to come, and tries out whether the service can be told less and do more, with an object that has just been put. Neither request stores
-// anything where the service can: one must meet the object, the other has a wrong checksum.
+// learn makes ready for the objects to come, and tries out whether the service can be told less and do more, with an object that has
+// just been put. Neither request stores anything where the service can: one must meet the object, the other has a wrong checksum.
 func (s *S3) learn(ctx context.Context, o Object) {
 	options := s.putOptions(o)
 	options.SetMatchETagExcept("*")
