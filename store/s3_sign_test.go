@@ -19,12 +19,12 @@ func FuzzSign(f *testing.F) {
 	f.Add("..;=&?#$%2F", "", "x", "a  b")
 	f.Fuzz(func(t *testing.T, key, header, secret, token string) {
 		if secret == "" || checkKey(key) != nil {
-			t.Skip()
+			return
 		}
 		request := func() *http.Request {
 			u, err := url.Parse("https://host.example:9000/bucket/" + s3utils.EncodePath(key))
 			if err != nil {
-				t.Skip()
+				t.Fatal(err)
 			}
 			req := httptest.NewRequest(http.MethodPut, u.String(), nil)
 			req.Header.Set("User-Agent", "someone")
