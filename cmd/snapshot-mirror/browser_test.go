@@ -56,10 +56,13 @@ func TestPageInABrowser(t *testing.T) {
 		return
 	}
 	s, stream := startPage(t)
-	loaded := make(chan struct{})
+	more, loaded := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(loaded)
-		for range 24 {
+		for i := range 24 {
+			if i == 16 {
+				<-more // something is to be newer than what the page has shown, however slow it was
+			}
 			postNext(t, s, stream)
 			time.Sleep(100 * time.Millisecond) // the pace of a load, not a wait for something
 		}
@@ -68,6 +71,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.open(s.admin)
 	b.until("pictures come in, of a page that was empty or not", seen(12))
 	first := eval[string](b, `document.querySelector('.pictures li').dataset.key`)
+	close(more)
 	b.until("newer pictures without loading the page again", fmt.Sprintf(`document.querySelector('.pictures li').dataset.key !== %q`, first))
 	if got := eval[int](b, `performance.getEntriesByType('navigation').length`); got != 1 {
 		t.Errorf("%d navigations", got)
