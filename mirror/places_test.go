@@ -12,8 +12,7 @@ func TestPlacesDrain(t *testing.T) {
 	ready := make(chan struct{})
 	var pieces, back atomic.Int64
 	var drained atomic.Bool
-	var p *places
-	p = newPlaces(t.Context(), n, func(place *Place) bool {
+	p := newPlaces(t.Context(), n, func(place *Place) bool {
 		i := pieces.Add(1)
 		if i > lenders {
 			time.Sleep(time.Millisecond)
